@@ -15,6 +15,8 @@
 
 namespace {
 
+std::string report;
+
 #if __has_include(<catch2/catch_session.hpp>)
 using ListenerBase = Catch::EventListenerBase;
 #else
@@ -41,12 +43,18 @@ private:
     static const std::string& name_of(const Catch::TestCaseInfo* info) { return info->name; }
 
     static void write(const char* what, const std::string& name) {
-        if (const char* path = std::getenv("QBIPC_TEST_REPORT"))
-            std::ofstream(path, std::ios::app) << what << name << '\n';
+        if (!report.empty()) std::ofstream(report, std::ios::app) << what << name << '\n';
     }
 };
 CATCH_REGISTER_LISTENER(Report)
 
 }  // namespace
 
-int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }
+int main(int argc, char** argv) {
+    if (const char* path = std::getenv("QBIPC_TEST_REPORT")) {
+        report = path;
+        unsetenv("QBIPC_TEST_REPORT");  // not for the children
+        std::ofstream truncated(report);
+    }
+    return Catch::Session().run(argc, argv);
+}
