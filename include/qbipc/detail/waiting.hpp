@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <ctime>
 #include <poll.h>
+#include <utility>
 
 #include <qbipc/kernel.hpp>
 #include <qbipc/time.hpp>
@@ -46,20 +47,18 @@ void pause_until(Deadline deadline, Clock::duration span) noexcept {
     Kernel::sleep(to_timespec(std::min(span, left<Kernel>(deadline))));
 }
 
-/// Pauses between attempts: 1, 2, 4 ... 50 ms.
+/// Pauses between attempts: 1, 2, 4 ... ms, up to the longest.
 class Backoff {
 public:
-    Clock::duration next() noexcept {
-        const auto pause = pause_;
-        pause_ = std::min(pause_ * 2, longest);
-        return pause;
-    }
+    explicit constexpr Backoff(Clock::duration longest = std::chrono::milliseconds(50)) noexcept : longest_(longest) {}
+
+    Clock::duration next() noexcept { return std::exchange(pause_, std::min(pause_ * 2, longest_)); }
     void reset() noexcept { pause_ = shortest; }
 
     static constexpr Clock::duration shortest = std::chrono::milliseconds(1);
-    static constexpr Clock::duration longest = std::chrono::milliseconds(50);
 
 private:
+    Clock::duration longest_;
     Clock::duration pause_ = shortest;
 };
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSL-1.0
+// listening_socket.hpp: a listening socket at an abstract name, or one that a service manager made.
+#pragma once
+
+#include <cerrno>
+#include <fcntl.h>
+#include <initializer_list>
+#include <sys/socket.h>
+
+#include <qbipc/detail/descriptor.hpp>
+#include <qbipc/detail/names.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/kernel.hpp>
+
+namespace qbipc::detail {
+
+/// Listens at the abstract name. Errors: address_in_use, or what the kernel said.
+template <class Kernel = LinuxKernel>
+Result<Descriptor> listen_abstract(const SocketAddress& address) {
+    auto socket = Descriptor::from(Kernel::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return socket;
+    int error = Kernel::bind(socket->get(), address.get(), address.size());
+    if (error == -EADDRINUSE) return fail(errc::address_in_use);
+    if (error == 0) error = Kernel::listen(socket->get(), SOMAXCONN);
+    if (error < 0) return fail_system(-error);
+    return socket;
+}
+
+/// Takes over a socket that listens already, once it has shown that it is what it should be. It stays the caller's
+/// where this fails. Errors: std::errc::not_a_socket, address_family_not_supported, wrong_protocol_type (not a stream),
+/// invalid_argument (doesn't listen), or what the kernel said.
+template <class Kernel = LinuxKernel>
+Result<Descriptor> adopt_listening(int fd) {
+    struct Demand {
+        int option;
+        int value;
+        int otherwise;
+    };
+    for (const auto& demand : {Demand{SO_DOMAIN, AF_UNIX, EAFNOSUPPORT}, Demand{SO_TYPE, SOCK_STREAM, EPROTOTYPE},
+                               Demand{SO_ACCEPTCONN, 1, EINVAL}}) {
+        int value = 0;
+        socklen_t size = sizeof value;
+        const int error = Kernel::getsockopt(fd, SOL_SOCKET, demand.option, &value, &size);
+        if (error < 0) return fail_system(-error);
+        if (value != demand.value) return fail_system(demand.otherwise);
+    }
+    int flags = Kernel::fcntl(fd, F_GETFL);
+    if (flags >= 0) flags = Kernel::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (flags >= 0) flags = Kernel::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (flags < 0) return fail_system(-flags);
+    return Descriptor(fd);
+}
+
+}  // namespace qbipc::detail
