@@ -53,8 +53,8 @@ public:
         if (span > stop_ - tail_) [[unlikely]]
             return nothing();
         span_ = span;
-        frame.header = Header::from_words(first, Memory::load_relaxed(word(at + 8)));
         frame.payload = data_ + at + header_size;
+        frame.header = Header::from_words(first, Memory::load_relaxed(word(at) + 1));
         return true;
     }
 

@@ -63,10 +63,12 @@ public:
         const std::uint64_t at = head_ & mask_;
         const std::uint64_t span = frame_span(header.size);
         assert(span <= shape_.largest && at + span <= shape_.size && head_ + span + line <= limit_);
-        Memory::store_relaxed(word(at + 8), header.second_word());
-        Memory::store_relaxed(word((head_ + span) & mask_), 0);
-        Memory::store_release(word(at), header.first_word());
         head_ += span;
+        std::uint64_t* const first = word(at);
+        std::uint64_t* const next = word(head_ & mask_);
+        Memory::store_relaxed(first + 1, header.second_word());
+        Memory::store_relaxed(next, 0);
+        Memory::store_release(first, header.first_word());
     }
 
     /// As if never reserved.
@@ -111,20 +113,26 @@ private:
         return shape_.window < shape_.size ? shape_.window - line : shape_.size;
     }
 
-    /// Whether the `bytes` ahead of head, the line to be cleared included, were credited; looks at the peer's word only
-    /// if it must. The acquire pairs with the release in LaneReader::show_credit: the reader has read what will be
-    /// overwritten.
-    bool credited(std::uint64_t bytes) noexcept {
-        if (head_ + bytes <= limit_) return true;
+    /// Looks at how far the peer has taken frames; false if that cannot be. The acquire pairs with the release in
+    /// LaneReader::show_credit: the reader has read what will be overwritten.
+    bool look_at_credit() noexcept {
         const std::uint64_t credit = Memory::load_acquire(credit_);
-        if (credit < limit_ - shape_.size || credit > head_ || credit % line != 0) {
+        if (credit < limit_ - shape_.size || credit > head_ || credit % line != 0) [[unlikely]] {
             refused_ = Room::violation;
             limit_ = 0;
             return false;
         }
         limit_ = credit + shape_.size;
-        return head_ + bytes <= limit_;
+        return true;
     }
+
+    /// Whether the `bytes` ahead of head, the line to be cleared included, were credited; looks again only if it must.
+    bool credited(std::uint64_t bytes) noexcept {
+        return head_ + bytes <= limit_ || (look_at_credit() && head_ + bytes <= limit_);
+    }
+
+    /// Whether the peer has taken all there was.
+    bool drained() noexcept { return look_at_credit() && limit_ == head_ + shape_.size; }
 
     /// Publishes a marker at the current place, which isn't the lane's start, and goes on at the start.
     void wrap() noexcept {
@@ -151,13 +159,16 @@ private:
             wrap();
             at = 0;
         } else if (at != 0 && at + span > turn_) {
-            // Past the window: back to the start if that costs no waiting, else look again a little later.
-            if (credited(rest + span + line)) {
+            // Past the window: back to the start if all was taken, else look again a little later. To go back as soon
+            // as the start is free would halve the rate of a stream, whose every line would still be in the reader's
+            // cache.
+            if (drained() && credited(rest + span + line)) {
                 wrap();
                 at = 0;
             } else {
                 turn_ = std::min(shape_.size, at + span + shape_.step);
                 set_easy_end();
+                if (refused_ == Room::violation) return nullptr;
             }
         }
         if (!credited(span + line)) return nullptr;
