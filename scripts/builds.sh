@@ -22,8 +22,8 @@ configure() {
     mkdir -p "$folder"
     # -O2, where compilers take the liberties that matter here. Assertions stay on.
     if ! CXX="$(command -v ccache >/dev/null && echo "ccache ")$compiler" meson setup "$folder" \
-        -Doptimization=2 -Ddebug=false -Dwerror=true "$@" </dev/null >"$folder.setup.log" 2>&1; then
-        cat "$folder.setup.log" >&2
+        -Doptimization=2 -Ddebug=false -Dwerror=true "$@" </dev/null >"$folder/setup.log" 2>&1; then
+        cat "$folder/setup.log" >&2
         return 1
     fi
     printf '%s' "$wanted" >"$folder/configured"

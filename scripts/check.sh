@@ -68,7 +68,7 @@ check_boost() {
         (cd "$folder" && apt-get download -q "libboost$other-dev" && dpkg -x libboost*.deb .)
     fi
     BOOST_ROOT=$PWD/$folder/usr configure "build/with-boost-$other" "$GXX" -Doptimization=0 -Dbenchmarks=disabled -Dexamples=disabled
-    grep "Boost found: YES $other" "build/with-boost-$other.setup.log"
+    grep "Boost found: YES $other" "build/with-boost-$other/setup.log"
     run_suites "build/with-boost-$other" --suite unit --suite process
 }
 

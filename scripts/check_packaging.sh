@@ -2,6 +2,7 @@
 # Sourced by scripts/check.sh: every way in which others take the library, each building and running the same small program.
 
 consumers=packaging/consumers
+export CMAKE_GENERATOR=Ninja # a bare machine has no make
 
 fresh() { rm -rf "$1" && mkdir -p "$1"; }
 
@@ -90,6 +91,7 @@ tl-expected/1.0.0
 [platform_tool_requires]
 cmake/$(cmake --version | sed -n 's/^cmake version //p')
 [conf]
+tools.cmake.cmaketoolchain:generator=Ninja
 tools.build:compiler_executables={"cpp": "$GXX"}
 END
     build/conan/bin/conan remote disable '*'
