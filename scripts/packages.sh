@@ -26,7 +26,7 @@ need() {
     local line="apt-get install -y --no-install-recommends ${missing[*]}"
     if [ "$(id -u)" -ne 0 ]; then
         if ! sudo -n true 2>/dev/null; then
-            printf 'Missing packages. Run this line, then try again:\n    sudo %s\n' "$line" >&2
+            printf 'Missing packages. Run this line, then try again:\n    sudo apt-get update && sudo %s\n' "$line" >&2
             exit 1
         fi
         as_root=(sudo -n)
