@@ -27,7 +27,8 @@ inline timespec to_timespec(Clock::duration span) noexcept {
 template <class Kernel = LinuxKernel>
 Clock::duration left(Deadline deadline) noexcept {
     if (deadline.is_forever()) return Clock::duration::max();
-    return std::max(deadline.at() - Kernel::now(), Clock::duration::zero());
+    const auto now = Kernel::now();
+    return now >= deadline.at() ? Clock::duration::zero() : deadline.at() - now;
 }
 
 /// Polls until something is ready or the deadline has passed: how many are ready, 0 at the deadline, or -errno.
