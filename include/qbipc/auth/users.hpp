@@ -38,14 +38,18 @@ inline uid_t own_user() noexcept {
     return noted != static_cast<uid_t>(-1) ? noted : ::geteuid();
 }
 
+}  // namespace detail
+
+/// The type of same_user.
 struct SameUser : Composable {
     static constexpr Vouch needs = Vouch::user;
     bool operator()(const Credentials& who) const noexcept {
-        return Credentials::names_somebody(who.uid) && who.uid == own_user();
+        return Credentials::names_somebody(who.uid) && who.uid == detail::own_user();
     }
     std::optional<uid_t> only_user() const noexcept { return ::geteuid(); }
 };
 
+/// The type of same_user_or_root, the default policy.
 struct SameUserOrRoot : Composable {
     static constexpr Vouch needs = Vouch::user;
     bool operator()(const Credentials& who) const noexcept { return who.uid == 0 || SameUser{}(who); }
@@ -55,24 +59,23 @@ struct SameUserOrRoot : Composable {
     }
 };
 
+/// The type of anyone.
 struct Anyone : Composable {
     static constexpr Vouch needs = Vouch::nothing;
     constexpr bool operator()(const Credentials&) const noexcept { return true; }
 };
-
-}  // namespace detail
 
 /// Admits these effective users.
 template <uid_t... ids>
 inline constexpr detail::Users<ids...> uids{};
 
 /// Admits the effective user of this process, looked up at each connection; routes see what the last connection saw.
-inline constexpr detail::SameUser same_user{};
+inline constexpr SameUser same_user{};
 
 /// Admits root and the effective user of this process: the default on both sides.
-inline constexpr detail::SameUserOrRoot same_user_or_root{};
+inline constexpr SameUserOrRoot same_user_or_root{};
 
 /// Admits everybody, even peers whose ids name nobody here (of a foreign user namespace).
-inline constexpr detail::Anyone anyone{};
+inline constexpr Anyone anyone{};
 
 }  // namespace qbipc
