@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSL-1.0
+// answer.hpp: the duty to answer a call once, which may be carried to any thread.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <qbipc/detail/checks.hpp>
+#include <qbipc/detail/door.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/frame.hpp>
+#include <qbipc/outgoing.hpp>
+
+namespace qbipc {
+namespace detail {
+
+/// An outgoing thing whose type was left behind, so that an Answer needn't name its transport.
+struct AnyOutgoing {
+    const void* object;
+    std::size_t size;
+    Result<std::size_t> (*write)(const void*, std::byte*);
+
+    template <class X>
+    static AnyOutgoing of(const X& x) noexcept {
+        return {std::addressof(x), Outgoing<X>::size(x),
+                [](const void* erased, std::byte* to) -> Result<std::size_t> { return Outgoing<X>::write(*static_cast<const X*>(erased), to); }};
+    }
+};
+
+template <>
+struct Outgoing<AnyOutgoing> {
+    using Message = Raw;
+    static constexpr bool built = true;  // copied once, straight to its place, as far as one frame reaches
+    static std::size_t size(const AnyOutgoing& x) noexcept { return x.size; }
+    static Result<std::size_t> write(const AnyOutgoing& x, std::byte* to) { return x.write(x.object, to); }
+};
+
+/// Where a session takes deferred answers in. Dispatch thread only.
+class AnswerPort {
+public:
+    virtual std::error_code answer(const Header& call, const AnyOutgoing& reply) = 0;
+    virtual std::error_code answer_error(const Header& call, std::error_code error) = 0;
+
+protected:
+    ~AnswerPort() = default;
+};
+
+/// What an Answer knows of its session: shared by all its answers, outlives it.
+struct AnswerLink {
+    explicit AnswerLink(std::shared_ptr<Door> to, AnswerPort* session) noexcept : door(std::move(to)), port(session) {}
+    std::shared_ptr<Door> door;
+    AnswerPort* port;               ///< null once the session has ended; dispatch thread only
+    std::atomic<bool> open{true};   ///< the same, for other threads; may be late
+};
+
+/// The part of an Answer that doesn't depend on the reply.
+class AnswerDuty {
+public:
+    AnswerDuty(std::shared_ptr<AnswerLink> link, const Header& call) noexcept : link_(std::move(link)), call_(call) {}
+    AnswerDuty(AnswerDuty&&) noexcept = default;
+    AnswerDuty& operator=(AnswerDuty&& other) noexcept {
+        if (this != &other) {
+            drop();
+            link_ = std::move(other.link_);
+            call_ = other.call_;
+        }
+        return *this;
+    }
+    ~AnswerDuty() { drop(); }
+
+    bool pending() const noexcept { return link_ != nullptr; }
+
+    std::error_code send(const AnyOutgoing& reply) {
+        auto link = std::exchange(link_, nullptr);
+        if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
+        if (link->door->in_dispatch_thread()) return link->port ? link->port->answer(call_, reply) : make_error_code(errc::disconnected);
+        std::vector<std::byte> copy(reply.size);
+        const Result<std::size_t> used = reply.write(reply.object, copy.data());
+        if (!used) {
+            post_error(std::move(link), used.error());
+            return used.error();
+        }
+        copy.resize(*used);
+        const bool posted = link->door->post([link, call = call_, payload = std::move(copy)] {
+            const Serialized reply_bytes{payload};
+            if (link->port) (void)link->port->answer(call, AnyOutgoing::of(reply_bytes));
+        });
+        return posted ? std::error_code{} : make_error_code(errc::disconnected);
+    }
+
+    std::error_code fail(std::error_code error) {
+        auto link = std::exchange(link_, nullptr);
+        if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
+        if (link->door->in_dispatch_thread()) return link->port ? link->port->answer_error(call_, error) : make_error_code(errc::disconnected);
+        return post_error(std::move(link), error) ? std::error_code{} : make_error_code(errc::disconnected);
+    }
+
+private:
+    bool post_error(std::shared_ptr<AnswerLink> link, std::error_code error) {
+        Door& door = *link->door;
+        return door.post([link = std::move(link), call = call_, error] {
+            if (link->port) (void)link->port->answer_error(call, error);
+        });
+    }
+    void drop() noexcept {
+        if (link_) (void)fail(make_error_code(errc::unanswered));
+    }
+
+    std::shared_ptr<AnswerLink> link_;
+    Header call_;
+};
+
+}  // namespace detail
+
+/// The duty to answer one call, once: send() or fail(). A handler that takes one as its last parameter answers later,
+/// from any thread. Dropped without an answer, the caller gets errc::unanswered.
+/// Threads: one at a time. In the dispatch thread the answer goes straight into the lane; elsewhere it is copied and
+/// posted. Blocking: never. Lifetime: may outlive its session and its service.
+template <class Reply>
+class [[nodiscard]] Answer {
+public:
+    explicit Answer(detail::AnswerDuty duty) noexcept : duty_(std::move(duty)) {}
+
+    /// Answers with a Reply, or anything outgoing that makes one. An answer that finds no room waits in the session.
+    /// Errors: disconnected (the session or the service is gone, or this was answered already); message_too_large (the
+    /// caller gets it too); what a build() gave (the caller gets it too).
+    template <class X>
+    Result<void> send(X&& reply) {
+        if constexpr (detail::check_reply<Reply, X>()) {
+            if (auto error = duty_.send(detail::AnyOutgoing::of(reply))) return qbipc::fail(error);
+        }
+        return {};
+    }
+
+    /// Answers with an error; the caller's call() gives it. Errors: disconnected.
+    Result<void> fail(std::error_code error) {
+        if (auto failed = duty_.fail(error)) return qbipc::fail(failed);
+        return {};
+    }
+
+    /// Whether it is still to be answered.
+    bool pending() const noexcept { return duty_.pending(); }
+
+private:
+    detail::AnswerDuty duty_;
+};
+
+}  // namespace qbipc

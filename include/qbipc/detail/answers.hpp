@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/answers.hpp: what an answer frame means to the call that waits for it.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <system_error>
+#include <type_traits>
+#include <vector>
+
+#include <qbipc/detail/message_receiver.hpp>
+#include <qbipc/detail/wire_error.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/incoming.hpp>
+#include <qbipc/message.hpp>
+
+namespace qbipc::detail {
+
+/// What a call of M gives: its Reply; for ids known only at run time, bytes.
+template <class M>
+struct AnswerOf {
+    using type = reply_of_t<M>;
+};
+template <>
+struct AnswerOf<Raw> {
+    using type = Raw;
+};
+template <class M>
+using answer_of_t = typename AnswerOf<M>::type;
+
+/// The error of an error frame, in the category that M declares for its application's own.
+template <class M, MemoryPolicy Memory>
+std::error_code error_of(const ReceivedMessage& message) {
+    WireError wire;
+    if (message.size != sizeof wire) return make_error_code(errc::protocol_violation);
+    Memory::copy_in(&wire, message.payload, sizeof wire);
+    if constexpr (HasError<M>) {
+        if (wire.domain == static_cast<std::uint32_t>(ErrorDomain::application) && wire.value != 0)
+            return make_error_code(static_cast<typename M::Error>(wire.value));
+    }
+    return from_wire(wire);
+}
+
+/// An answer, owned.
+template <class M, MemoryPolicy Memory>
+Result<Received<answer_of_t<M>>> read_answer(const ReceivedMessage& message) {
+    if (message.header.kind == Kind::error) return fail(error_of<M, Memory>(message));
+    std::vector<std::byte> unused;
+    const Incoming<Memory> payload(message.payload, message.size, unused);
+    if (!payload.template fits<answer_of_t<M>>()) return fail(make_error_code(errc::wrong_size));
+    return payload.template received<answer_of_t<M>>();
+}
+
+/// An answer, looked at where it lies.
+template <class M, MemoryPolicy Memory, class Visit>
+Result<void> visit_answer(const ReceivedMessage& message, Visit&& visit) {
+    using R = answer_of_t<M>;
+    if (message.header.kind == Kind::error) return fail(error_of<M, Memory>(message));
+    std::vector<std::byte> unused;
+    const Incoming<Memory> payload(message.payload, message.size, unused);
+    if (!payload.template fits<R>()) return fail(make_error_code(errc::wrong_size));
+    if constexpr (HasTail<R>)
+        visit(View<R>(payload.template fixed<R>(), payload.template tail_in_place<R>()));
+    else
+        visit(View<R>(payload.template fixed<R>(), {}));
+    return {};
+}
+
+}  // namespace qbipc::detail

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/calls.hpp: a client's outstanding calls: slots that one thread opens, another completes, and a third may drop.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <qbipc/detail/message_receiver.hpp>
+#include <qbipc/detail/unique_function.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/frame.hpp>
+#include <qbipc/memory.hpp>
+#include <qbipc/time.hpp>
+
+namespace qbipc::detail {
+
+/// What became of a call: an answer or error frame, or an error of this side.
+struct Outcome {
+    std::error_code error;
+    const ReceivedMessage* message = nullptr;
+};
+
+/// Where the answer of a started call is awaited. Its owner (the sending thread until it is open, then whoever `state`
+/// says) alone touches the other members.
+struct CallSlot {
+    enum State : std::uint32_t {
+        vacant,   ///< the sending thread's
+        waiting,  ///< for its answer: the receiving thread's
+        filling,  ///< the receiving thread copies the answer
+        done,     ///< the answer is here: the token's
+        dropped,  ///< nobody wants it any more; the answer, when it comes, makes the slot vacant
+    };
+    std::atomic<std::uint32_t> state{vacant};
+    std::uint32_t correlation = 0;
+    UniqueFunction<void(const Outcome&)> then;
+    Clock::time_point deadline = Clock::time_point::max();
+    Header header{};
+    std::vector<std::byte> payload;
+};
+
+/// The slots of one connection. A call's correlation says its slot: at most 4,096 are outstanding at once. No locks: the
+/// state of a slot says whose it is, and each change of owner is one atomic operation.
+class Calls {
+public:
+    static constexpr std::size_t most = 4096;
+
+    Calls() = default;
+    Calls(const Calls&) = delete;
+    Calls& operator=(const Calls&) = delete;
+    ~Calls() {
+        for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
+    }
+
+    // ---- the sending thread
+
+    /// A correlation for a call that is waited for at once: it has no slot.
+    std::uint32_t issue() noexcept {
+        const std::uint32_t next = issued_.load(std::memory_order_relaxed) + 1;
+        issued_.store(next, std::memory_order_release);
+        return next;
+    }
+
+    /// A slot with a correlation of its own; null when all are taken. It waits from `slot->state = waiting` on.
+    CallSlot* open() {
+        std::uint32_t next = issued_.load(std::memory_order_relaxed);
+        for (std::size_t tried = 0; tried < most; ++tried) {
+            CallSlot& slot = place(++next);
+            if (slot.state.load(std::memory_order_acquire) != CallSlot::vacant) continue;
+            slot.correlation = next;
+            issued_.store(next, std::memory_order_release);
+            return &slot;
+        }
+        return nullptr;
+    }
+
+    /// A slot waits, with a function for its outcome. True: its deadline is now the nearest of all.
+    bool await(CallSlot& slot, UniqueFunction<void(const Outcome&)> then, Clock::time_point deadline) {
+        slot.then = std::move(then);
+        slot.deadline = deadline;
+        functions_.fetch_add(1, std::memory_order_relaxed);
+        slot.state.store(CallSlot::waiting, std::memory_order_release);
+        return bring_forward(deadline);
+    }
+    void await(CallSlot& slot) noexcept { slot.state.store(CallSlot::waiting, std::memory_order_release); }
+
+    /// The request of an open slot could not be sent.
+    void withdraw(CallSlot& slot) noexcept {
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.then) {
+            if (!slot.state.compare_exchange_strong(expected, CallSlot::vacant, std::memory_order_acq_rel)) drop(slot);
+        } else if (slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) {
+            take_function(slot).reset();
+            slot.state.store(CallSlot::vacant, std::memory_order_release);
+        }
+    }
+
+    // ---- the receiving thread
+
+    /// The slot that waits for this correlation, or null: a call without a slot, or one that nobody waits for.
+    CallSlot* find(std::uint32_t correlation) noexcept {
+        Chunk* chunk = chunks_[index_of(correlation) / chunk_size].load(std::memory_order_acquire);
+        if (chunk == nullptr) return nullptr;
+        CallSlot& slot = (*chunk)[index_of(correlation) % chunk_size];
+        const std::uint32_t state = slot.state.load(std::memory_order_acquire);
+        if (state != CallSlot::waiting && state != CallSlot::dropped) return nullptr;
+        return slot.correlation == correlation ? &slot : nullptr;
+    }
+
+    /// Whether such a call was ever made; ids are compared by distance, for they wrap.
+    bool was_issued(std::uint32_t correlation) const noexcept {
+        return static_cast<std::int32_t>(issued_.load(std::memory_order_acquire) - correlation) >= 0;
+    }
+
+    /// The answer of a found slot has come. False: nobody wanted it any more.
+    template <MemoryPolicy Memory>
+    bool complete(CallSlot& slot, const ReceivedMessage& message) {
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) {
+            slot.state.store(CallSlot::vacant, std::memory_order_release);  // it was dropped
+            return false;
+        }
+        if (slot.then) {
+            auto then = take_function(slot);
+            slot.state.store(CallSlot::vacant, std::memory_order_release);
+            then({{}, &message});
+            return true;
+        }
+        slot.header = message.header;
+        slot.payload.resize(message.size);
+        Memory::copy_in(slot.payload.data(), message.payload, message.size);
+        expected = CallSlot::filling;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::done, std::memory_order_acq_rel))
+            vacate(slot);  // dropped meanwhile
+        return true;
+    }
+
+    /// Runs the functions whose deadline has passed, with timed_out; or, with another error, all of them.
+    void expire(Clock::time_point now) {
+        if (functions_.load(std::memory_order_relaxed) == 0 || now.time_since_epoch().count() < nearest_.load(std::memory_order_relaxed))
+            return;
+        nearest_.store(never, std::memory_order_relaxed);
+        for_each_function([&](CallSlot& slot) {
+            if (slot.deadline <= now)
+                end(slot, CallSlot::dropped, make_error_code(errc::timed_out));
+            else
+                bring_forward(slot.deadline);
+        });
+    }
+    void fail_all(std::error_code error) {
+        if (functions_.load(std::memory_order_relaxed) == 0) return;
+        for_each_function([&](CallSlot& slot) { end(slot, CallSlot::vacant, error); });
+    }
+
+    /// When expire() has something to do next. Threads: any.
+    Clock::time_point nearest() const noexcept {
+        return Clock::time_point(Clock::duration(nearest_.load(std::memory_order_relaxed)));
+    }
+    bool has_functions() const noexcept { return functions_.load(std::memory_order_relaxed) != 0; }
+
+    // ---- the token's thread
+
+    /// The token was dropped. Static: the table may outlive the connection, for as long as tokens do.
+    static void drop(CallSlot& slot) noexcept {
+        if (slot.state.exchange(CallSlot::dropped, std::memory_order_acq_rel) == CallSlot::done) vacate(slot);
+    }
+    /// The answer was taken.
+    static void vacate(CallSlot& slot) noexcept {
+        if (slot.payload.capacity() > 4096) slot.payload = {};
+        slot.state.store(CallSlot::vacant, std::memory_order_release);
+    }
+
+private:
+    static constexpr std::size_t chunk_size = 64;
+    static constexpr Clock::rep never = Clock::time_point::max().time_since_epoch().count();
+    using Chunk = std::array<CallSlot, chunk_size>;
+
+    static constexpr std::size_t index_of(std::uint32_t correlation) noexcept { return correlation % most; }
+
+    CallSlot& place(std::uint32_t correlation) {
+        auto& chunk = chunks_[index_of(correlation) / chunk_size];
+        Chunk* slots = chunk.load(std::memory_order_relaxed);
+        if (slots == nullptr) {
+            slots = new Chunk;
+            chunk.store(slots, std::memory_order_release);
+        }
+        return (*slots)[index_of(correlation) % chunk_size];
+    }
+
+    bool bring_forward(Clock::time_point deadline) noexcept {
+        const Clock::rep at = deadline.time_since_epoch().count();
+        Clock::rep now = nearest_.load(std::memory_order_relaxed);
+        while (at < now)
+            if (nearest_.compare_exchange_weak(now, at, std::memory_order_relaxed)) return true;
+        return false;
+    }
+
+    UniqueFunction<void(const Outcome&)> take_function(CallSlot& slot) noexcept {
+        functions_.fetch_sub(1, std::memory_order_relaxed);
+        return std::move(slot.then);
+    }
+
+    void end(CallSlot& slot, CallSlot::State after, std::error_code error) {
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return;
+        auto then = take_function(slot);
+        slot.state.store(after, std::memory_order_release);
+        then({error, nullptr});
+    }
+
+    template <class F>
+    void for_each_function(F&& f) {
+        for (auto& at : chunks_) {
+            Chunk* chunk = at.load(std::memory_order_acquire);
+            if (chunk == nullptr) continue;
+            for (CallSlot& slot : *chunk)
+                if (slot.state.load(std::memory_order_acquire) == CallSlot::waiting && slot.then) f(slot);
+        }
+    }
+
+    std::atomic<std::uint32_t> issued_{0};
+    std::atomic<std::uint32_t> functions_{0};  ///< slots that wait with a function
+    std::atomic<Clock::rep> nearest_{never};
+    std::array<std::atomic<Chunk*>, most / chunk_size> chunks_{};
+};
+
+}  // namespace qbipc::detail

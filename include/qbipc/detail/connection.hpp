@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/connection.hpp: a service's side of one connection, whatever its private data: lanes, answers, events, counters.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include <qbipc/answer.hpp>
+#include <qbipc/detail/message_receiver.hpp>
+#include <qbipc/detail/message_sender.hpp>
+#include <qbipc/detail/wire_error.hpp>
+#include <qbipc/options.hpp>
+#include <qbipc/statistics.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc {
+
+/// Names a session for as long as the service lives; never used again.
+using SessionId = std::uint64_t;
+
+/// Why a session ended.
+enum class EndReason : std::uint8_t {
+    none,          ///< it hasn't
+    bye,           ///< the client disconnected
+    lost,          ///< the client died, or its socket was closed without a bye
+    violation,     ///< the client broke the protocol
+    quota,         ///< the client made the session hold more than its limits allow
+    disconnected,  ///< this service disconnected it
+    stopped,       ///< this service was destroyed
+};
+
+namespace detail {
+
+template <TransportPolicy T>
+class Connection;
+
+/// What a connection asks of the loop that owns it.
+template <TransportPolicy T>
+class ConnectionOwner {
+public:
+    /// Serve it again soon: it has something to send, may take calls again, or is to be ended.
+    virtual void wake(Connection<T>& connection) = 0;
+    virtual std::shared_ptr<Door> door() const = 0;
+    virtual const Limits& limits() const = 0;
+
+protected:
+    ~ConnectionOwner() = default;
+};
+
+/// Keeps a session's private data alive, and says whether the connection still is. Dispatch thread only.
+template <TransportPolicy T>
+struct SessionAnchor {
+    Connection<T>* connection = nullptr;  ///< null once the session has ended
+};
+
+/// The service's side of one connection. Dispatch thread only.
+template <TransportPolicy T>
+class Connection final : public AnswerPort {
+public:
+    using End = typename T::ServiceEnd;
+    using Memory = MemoryOf<T>;
+
+    Connection(ConnectionOwner<T>& of, End service_end, SessionId number) : end(std::move(service_end)), id(number), owner_(of) {
+        counters.connected_since = std::chrono::system_clock::now();
+    }
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    ~Connection() {
+        if (link_) link_->port = nullptr;
+    }
+
+    // ---- sending
+
+    /// Answers a call: in the lane, or kept until there is room. A reply that can't be sent becomes an error answer, so
+    /// that the call is answered once whatever happens.
+    template <class X>
+    std::error_code reply(const Header& call, const X& x) {
+        Header header{0, Kind::answer, 0, call.service, call.id, call.correlation};
+        const std::size_t size = Outgoing<X>::size(x);
+        std::error_code error = responses.send(end, x, header);
+        if (error == errc::lane_full) [[unlikely]] {
+            ++counters.lane_full;
+            error = responses.send_or_keep(end, x, header, owner_.limits().session_bytes);
+            if (!error) owner_.wake(*this);
+        }
+        if (error) [[unlikely]] {
+            if (error != errc::disconnected) (void)reply_error(call, error);
+            return error;
+        }
+        if (responses.has_rest()) owner_.wake(*this);
+        ++counters.responses;
+        counters.bytes_sent += size;
+        return {};
+    }
+
+    /// Answers a call with an error, which always fits.
+    std::error_code reply_error(const Header& call, std::error_code error) {
+        const Header header{0, Kind::error, 0, call.service, call.id, call.correlation};
+        const WireError wire = to_wire(error);
+        const Serialized payload{std::as_bytes(std::span(&wire, 1))};
+        const std::error_code failed = responses.send_or_keep(end, payload, header, no_limit);
+        if (responses.has_rest()) owner_.wake(*this);
+        ++counters.responses;
+        counters.bytes_sent += sizeof wire;
+        return failed;
+    }
+
+    template <class X>
+    std::error_code send_event(const X& x) {
+        if (!is_open()) return make_error_code(errc::disconnected);
+        const auto [service, event] = ids_of(x);
+        const std::error_code error = events.send(end, x, Header{0, Kind::event, 0, service, event, ++offered_});
+        if (error) [[unlikely]] {
+            counters.lane_full += error == errc::lane_full;
+            return error;
+        }
+        if (events.has_rest()) [[unlikely]]
+            owner_.wake(*this);
+        ++counters.events;
+        counters.bytes_sent += Outgoing<X>::size(x);
+        return {};
+    }
+
+    // ---- deferred answers
+
+    /// One more call is to be answered later.
+    AnswerDuty defer(const Header& call) {
+        if (!link_) link_ = std::make_shared<AnswerLink>(owner_.door(), this);
+        ++counters.calls_waiting;
+        return {link_, call};
+    }
+    std::error_code answer(const Header& call, const AnyOutgoing& x) override {
+        answered_one();
+        return reply(call, x);
+    }
+    std::error_code answer_error(const Header& call, std::error_code error) override {
+        answered_one();
+        return reply_error(call, error);
+    }
+
+    // ---- its life
+
+    bool is_open() const noexcept { return opened && reason == EndReason::none; }
+
+    /// No further call is taken while answers wait for room, or too many are owed.
+    bool takes_requests() const noexcept {
+        return !responses.has_rest() && counters.calls_waiting < owner_.limits().unanswered;
+    }
+
+    /// Ends it after this turn of the loop; the first reason stays.
+    void finish(EndReason why) {
+        if (reason != EndReason::none) return;
+        reason = why;
+        owner_.wake(*this);
+    }
+
+    /// Nothing reaches it any more: events are refused, answers dropped.
+    void seal() {
+        if (link_) {
+            link_->port = nullptr;
+            link_->open.store(false, std::memory_order_release);
+        }
+        if (anchor) anchor->connection = nullptr;
+    }
+
+    Interest interest() const noexcept {
+        Interest wanted;
+        if (reason == EndReason::none && (!opened || takes_requests())) wanted.frames = Lane::requests;
+        if (responses.has_rest()) wanted.room = wanted.room | Lane::responses;
+        if (events.has_rest()) wanted.room = wanted.room | Lane::events;
+        return wanted;
+    }
+
+    const Limits& limits() const { return owner_.limits(); }
+
+    End end;
+    const SessionId id;
+    MessageReceiver<End, Memory> requests{Lane::requests};
+    MessageSender<End> responses{Lane::responses};
+    MessageSender<End> events{Lane::events};
+    Statistics counters;
+    Statistics baseline;                          ///< counters when they were last cleared
+    std::shared_ptr<SessionAnchor<T>> anchor;     ///< holds the private data too
+    void* data = nullptr;                         ///< the private data, of the selector's whole type
+    uid_t uid = static_cast<uid_t>(-1);           ///< under whom it is counted
+    std::size_t index = 0;                        ///< its place among the sessions
+    Clock::time_point since{};                    ///< when it came in, or began to linger
+    EndReason reason = EndReason::none;
+    bool opened = false;                          ///< the handshake is complete: on_connect has run
+    bool lingering = false;                       ///< ended by us; what is in the outboxes still goes out
+    bool ending = false;                          ///< in the loop's list of those to end
+    bool said_farewell = false;                   ///< on_disconnect has run
+    bool ready = false;                           ///< in the loop's list of those to serve
+    bool hot = false;                             ///< in the loop's hot set: not armed, looked at while spinning
+    bool busy_lately = false;                     ///< gave a request since the loop last looked at everybody
+
+private:
+    static constexpr std::size_t no_limit = static_cast<std::size_t>(-1) / 2;
+
+    void answered_one() {
+        const bool could = takes_requests();
+        --counters.calls_waiting;
+        if (!could && takes_requests()) owner_.wake(*this);
+    }
+
+    ConnectionOwner<T>& owner_;
+    std::uint32_t offered_ = 0;
+    std::shared_ptr<AnswerLink> link_;
+};
+
+}  // namespace detail
+}  // namespace qbipc

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/message_receiver.hpp: one incoming lane: frames become messages, rows of pieces are put together.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <qbipc/frame.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// Kinds that a message on this lane may have.
+constexpr bool belongs(Kind kind, Lane lane) noexcept {
+    switch (lane) {
+        case Lane::requests: return kind == Kind::call || kind == Kind::one_way;
+        case Lane::responses: return kind == Kind::answer || kind == Kind::error;
+        case Lane::events: return kind == Kind::event;
+    }
+    return false;
+}
+
+/// A received message: one frame as it lies in the lane, or an assembled row in private memory.
+struct ReceivedMessage {
+    Header header;
+    const std::byte* payload = nullptr;
+    std::size_t size = 0;
+};
+
+/// The receiving side of one lane over a transport's end. Not thread-safe: a lane has one receiving thread.
+template <TransportEnd End, MemoryPolicy Memory>
+class MessageReceiver {
+public:
+    explicit MessageReceiver(Lane lane) noexcept : lane_(lane) {}
+
+    /// The next message, which stays until done(). False: none now, or violated().
+    bool next(End& end, ReceivedMessage& message) {
+        Frame frame;
+        while (end.peek(lane_, frame)) {
+            if (belongs(frame.header.kind, lane_) && frame.header.flags == 0 && !assembling_) [[likely]] {
+                message = {frame.header, frame.payload, frame.header.size};
+                return true;
+            }
+            if (!take_piece(end, frame)) return false;
+            if (complete_) {
+                message = {first_, assembly_.data(), received_};
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// The message given last was used; its memory goes back.
+    void done(End& end) {
+        if (!complete_) [[likely]] {
+            end.release(lane_);
+        } else {
+            drop();
+        }
+    }
+
+    /// The peer sent what no honest peer sends; the connection is to be ended.
+    bool violated() const noexcept { return violated_; }
+
+    /// Bytes of private memory held for an unfinished row.
+    std::size_t held() const noexcept { return assembly_.capacity(); }
+
+private:
+    /// Takes one frame of a row and releases it. False: a violation.
+    [[gnu::noinline]] bool take_piece(End& end, const Frame& frame) {
+        const bool ok = assembling_ ? continue_row(frame) : begin_row(end, frame);
+        if (!ok) {
+            violated_ = true;
+            return false;
+        }
+        end.release(lane_);
+        return true;
+    }
+
+    bool begin_row(End& end, const Frame& frame) {
+        if (frame.header.kind == Kind::abandon) return frame.header.size == 0 && frame.header.flags == 0;
+        if (!belongs(frame.header.kind, lane_) || frame.header.flags != Header::row) return false;
+        if (frame.header.size <= sizeof total_) return false;
+        Memory::copy_in(&total_, frame.payload, sizeof total_);
+        const std::size_t count = frame.header.size - sizeof total_;
+        if (total_ > end.max_message() || count > total_) return false;
+        first_ = frame.header;
+        first_.flags = 0;
+        first_.size = 0;  // a row's size is the message's, not the frame's
+        received_ = 0;
+        assembling_ = true;
+        return add(frame.payload + sizeof total_, count);
+    }
+
+    bool continue_row(const Frame& frame) {
+        if (frame.header.kind == Kind::abandon) {
+            drop();
+            return frame.header.size == 0 && frame.header.flags == 0;
+        }
+        if (frame.header.kind != Kind::piece || frame.header.flags != 0 || frame.header.size == 0) return false;
+        if (frame.header.correlation != first_.correlation || frame.header.id != first_.id ||
+            frame.header.service != first_.service)
+            return false;
+        return add(frame.payload, frame.header.size);
+    }
+
+    /// Grows with what has arrived, never with what was announced.
+    bool add(const std::byte* bytes, std::size_t count) {
+        if (count > total_ - received_) return false;
+        if (assembly_.size() < received_ + count)
+            assembly_.resize(std::min<std::size_t>(total_, std::max(2 * assembly_.size(), received_ + count)));
+        Memory::copy_in(assembly_.data() + received_, bytes, count);
+        received_ += count;
+        if (received_ == total_) {
+            assembling_ = false;
+            complete_ = true;
+        }
+        return true;
+    }
+
+    void drop() {
+        assembling_ = complete_ = false;
+        if (assembly_.capacity() > std::size_t{256} << 10) assembly_ = {};
+    }
+
+    Lane lane_;
+    bool assembling_ = false;
+    bool complete_ = false;
+    bool violated_ = false;
+    Header first_{};
+    std::uint64_t total_ = 0;
+    std::size_t received_ = 0;
+    std::vector<std::byte> assembly_;
+};
+
+}  // namespace qbipc::detail

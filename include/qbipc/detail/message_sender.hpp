@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/message_sender.hpp: one outgoing lane: messages become frames or rows of pieces; what found no room waits here.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <qbipc/error.hpp>
+#include <qbipc/frame.hpp>
+#include <qbipc/outgoing.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// Copied messages above this go as a row, so that the reader copies one piece while the writer copies the next
+/// (1 MiB there and back: 65 us against 88); what is built in place stays one frame as long as it fits.
+inline constexpr std::size_t piece_size = std::size_t{64} << 10;
+inline constexpr std::size_t row_above = 2 * piece_size;
+
+/// The sending side of one lane over a transport's end. One message at a time is begun; its unsent rest goes out before
+/// anything else. Not thread-safe: a lane has one sending thread.
+template <TransportEnd End>
+class MessageSender {
+public:
+    explicit MessageSender(Lane lane) noexcept : lane_(lane) {}
+
+    /// Whether something accepted waits for room.
+    bool has_rest() const noexcept { return pending_; }
+    std::size_t rest_bytes() const noexcept { return outbox_.size() - outbox_at_; }
+
+    /// Sends now: the whole message, or its beginning with the rest kept for flush().
+    /// Errors: message_too_large, lane_full (also while an earlier rest waits), disconnected; of built ones, what the
+    /// user's function gave. On error nothing was sent.
+    template <class X>
+    std::error_code send(End& end, const X& x, Header header) {
+        if (pending_) [[unlikely]] {
+            if (auto error = flush(end)) return error;
+        }
+        const std::size_t size = Outgoing<X>::size(x);
+        if (size > frame_limit<X>(end)) [[unlikely]]
+            return send_row(end, x, header, size, [] { return make_error_code(errc::lane_full); }, true);
+        return send_frame(end, x, header, size);
+    }
+
+    /// Sends, and calls `wait()` whenever there is no room; it gives an error to stop. A row that has to stop midway is
+    /// abandoned: the peer drops what it got of it, for the caller was told that it wasn't sent.
+    template <class X, class Wait>
+    std::error_code send_waiting(End& end, const X& x, Header header, Wait&& wait) {
+        while (pending_) {
+            const auto error = flush(end);
+            if (!error) break;
+            if (error != errc::lane_full) return error;
+            if (auto stop = wait()) return stop;
+        }
+        const std::size_t size = Outgoing<X>::size(x);
+        if (size > frame_limit<X>(end)) [[unlikely]]
+            return send_row(end, x, header, size, wait, false);
+        for (;;) {
+            const auto error = send_frame(end, x, header, size);
+            if (error != errc::lane_full) [[likely]]
+                return error;
+            if (auto stop = wait()) return stop;
+        }
+    }
+
+    /// Sends, or keeps a copy for flush(): nothing that fits the limit is refused for want of room.
+    /// Errors: message_too_large, disconnected; over_quota where the outbox would hold more than `limit` bytes.
+    template <class X>
+    std::error_code send_or_keep(End& end, const X& x, Header header, std::size_t limit) {
+        if (pending_) (void)flush(end);
+        if (!pending_) {
+            const auto error = send(end, x, header);
+            if (error != errc::lane_full) return error;
+        }
+        return keep(end, x, header, limit);
+    }
+
+    /// Gets on with what waits. No error: all is out. lane_full: something is left.
+    std::error_code flush(End& end) {
+        if (abandon_) {
+            if (end.reserve(lane_, 0) == nullptr) return end.refused(lane_);
+            Header header = row_;
+            header.kind = Kind::abandon, header.size = 0, header.flags = 0;
+            end.commit(lane_, header);
+            abandon_ = false;
+        }
+        while (outbox_at_ < outbox_.size()) {
+            Kept kept;
+            std::memcpy(&kept, outbox_.data() + outbox_at_, sizeof kept);
+            const Serialized message{std::span(outbox_).subspan(outbox_at_ + sizeof kept, kept.size)};
+            if (auto error = continue_row(end, message, kept)) {
+                std::memcpy(outbox_.data() + outbox_at_, &kept, sizeof kept);
+                return error;
+            }
+            outbox_at_ += sizeof kept + (kept.size + 15) / 16 * 16;
+        }
+        outbox_at_ = 0;
+        if (outbox_.capacity() > 2 * piece_size)
+            outbox_ = {};
+        else
+            outbox_.clear();
+        pending_ = false;
+        return {};
+    }
+
+    /// The peer is gone: what waits has nowhere to go.
+    void discard() noexcept {
+        outbox_ = {};
+        outbox_at_ = 0;
+        pending_ = abandon_ = false;
+    }
+
+private:
+    /// A message in the outbox, and how much of it is out already.
+    struct Kept {
+        Header header;
+        std::uint64_t size = 0;
+        std::uint64_t sent = 0;
+        bool as_row = false;
+        bool begun = false;
+    };
+
+    template <class X>
+    static std::size_t frame_limit(const End& end) noexcept {
+        if constexpr (Outgoing<X>::built)
+            return std::min<std::size_t>(end.max_frame(), end.max_message());
+        else
+            return std::min({static_cast<std::size_t>(end.max_frame()), row_above, static_cast<std::size_t>(end.max_message())});
+    }
+
+    template <class X>
+    std::error_code send_frame(End& end, const X& x, Header& header, std::size_t size) {
+        std::byte* const to = end.reserve(lane_, size);
+        if (to == nullptr) [[unlikely]]
+            return end.refused(lane_);
+        if constexpr (Outgoing<X>::built) {
+            const Result<std::size_t> used = build_in(end, x, to);
+            if (!used) return used.error();
+            header.size = static_cast<std::uint32_t>(*used);
+        } else {
+            header.size = static_cast<std::uint32_t>(Outgoing<X>::write(x, to));
+        }
+        end.commit(lane_, header);
+        return {};
+    }
+
+    /// Runs the user's function; whatever way it ends, the place in the lane isn't lost.
+    template <class X>
+    Result<std::size_t> build_in(End& end, const X& x, std::byte* to) {
+        struct Cancel {
+            End* end;
+            Lane lane;
+            ~Cancel() {
+                if (end) end->cancel(lane);
+            }
+        } cancel{&end, lane_};
+        Result<std::size_t> used = Outgoing<X>::write(x, to);
+        if (used) cancel.end = nullptr;
+        return used;
+    }
+
+    template <class X, class Wait>
+    [[gnu::noinline]] std::error_code send_row(End& end, const X& x, Header header, std::size_t size, Wait&& wait, bool keep_rest) {
+        if (size > end.max_message()) return make_error_code(errc::message_too_large);
+        if constexpr (Outgoing<X>::built) {
+            std::vector<std::byte> whole(size);
+            const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
+            if (!used) return used.error();
+            whole.resize(*used);
+            const Serialized message{whole};
+            if (*used <= frame_limit<Serialized>(end)) return send_short(end, message, header, wait);
+            return send_row(end, message, header, *used, wait, keep_rest);
+        } else {
+            Kept kept{header, size, 0, true, false};
+            for (;;) {
+                const auto error = continue_row(end, x, kept);
+                if (!error) return {};
+                if (error != errc::lane_full) return error;
+                if (keep_rest) return kept.begun ? append(x, kept) : error;
+                if (auto stop = wait()) {
+                    if (kept.begun) row_ = header, abandon_ = pending_ = true;
+                    return stop;
+                }
+            }
+        }
+    }
+
+    template <class Wait>
+    std::error_code send_short(End& end, const Serialized& message, Header header, Wait&& wait) {
+        for (;;) {
+            const auto error = send_frame(end, message, header, message.payload.size());
+            if (error != errc::lane_full) return error;
+            if (auto stop = wait()) return stop;
+        }
+    }
+
+    /// Sends pieces as long as there is room. lane_full: not all is out.
+    template <class X>
+    std::error_code continue_row(End& end, const X& x, Kept& kept) {
+        if (!kept.as_row) return send_frame(end, x, kept.header, kept.size);
+        const std::size_t limit = std::min<std::size_t>(end.max_frame(), piece_size);
+        do {
+            const std::size_t lead = kept.begun ? 0 : sizeof(std::uint64_t);
+            const std::size_t count = std::min<std::size_t>(limit - lead, kept.size - kept.sent);
+            std::byte* to = end.reserve(lane_, lead + count);
+            if (to == nullptr) return end.refused(lane_);
+            Header header = kept.header;
+            if (lead != 0) {
+                std::memcpy(to, &kept.size, sizeof kept.size);
+                header.flags = Header::row;
+            } else {
+                header.kind = Kind::piece;
+                header.flags = 0;
+            }
+            Outgoing<X>::copy(x, kept.sent, to + lead, count);
+            header.size = static_cast<std::uint32_t>(lead + count);
+            end.commit(lane_, header);
+            kept.begun = true;
+            kept.sent += count;
+        } while (kept.sent < kept.size);
+        return {};
+    }
+
+    template <class X>
+    std::error_code keep(End& end, const X& x, Header header, std::size_t limit) {
+        std::size_t size = Outgoing<X>::size(x);
+        if (size > end.max_message()) return make_error_code(errc::message_too_large);
+        if (size + rest_bytes() > limit) return make_error_code(errc::over_quota);
+        if constexpr (Outgoing<X>::built) {
+            std::vector<std::byte> whole(size);
+            const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
+            if (!used) return used.error();
+            whole.resize(*used);
+            const Serialized message{whole};
+            return append(message, {header, *used, 0, *used > frame_limit<Serialized>(end), false});
+        } else {
+            return append(x, {header, size, 0, size > frame_limit<X>(end), false});
+        }
+    }
+
+    template <class X>
+    std::error_code append(const X& x, Kept kept) {
+        const std::size_t at = outbox_.size();
+        outbox_.resize(at + sizeof kept + (kept.size + 15) / 16 * 16);
+        std::memcpy(outbox_.data() + at, &kept, sizeof kept);
+        if (kept.size != 0) Outgoing<X>::copy(x, 0, outbox_.data() + at + sizeof kept, kept.size);
+        pending_ = true;
+        return {};
+    }
+
+    Lane lane_;
+    bool pending_ = false;  ///< the outbox isn't empty, or an abandon is due
+    bool abandon_ = false;  ///< a row was given up midway: its end is to be announced first
+    Header row_{};          ///< of that row
+    std::vector<std::byte> outbox_;
+    std::size_t outbox_at_ = 0;
+};
+
+}  // namespace qbipc::detail

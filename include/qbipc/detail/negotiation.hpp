@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/negotiation.hpp: the sizes of a connection, from what the client wishes and the service allows.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <qbipc/options.hpp>
+
+namespace qbipc::detail {
+
+/// The largest message: the client's wish, raised to what the service enforces, cut to its cap.
+constexpr std::size_t negotiate_message(std::size_t wished, const ServiceOptions& options) noexcept {
+    return std::min(std::max(wished, options.min_message), std::max(options.max_message, options.min_message));
+}
+
+}  // namespace qbipc::detail

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/reception.hpp: from a knock to a session: limits, policy, hello, private data, memory, in this order.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <qbipc/detail/admission.hpp>
+#include <qbipc/kernel.hpp>
+#include <qbipc/options.hpp>
+#include <qbipc/time.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// The visitors of one service. Owns the listener and the counts of who is inside; what is admitted goes to the service
+/// as a half-open end.
+template <TransportPolicy T>
+class Reception {
+    using Visitor = typename T::Listener::Visitor;
+
+public:
+    /// Told apart from sessions in an epoll tag by this bit: pointers are even.
+    static constexpr std::uint64_t guest_bit = 1;
+
+    Reception(typename T::Listener listener, const ServiceOptions& options)
+        : options_(options), listener_(std::move(listener)), admission_(options.limits) {}
+
+    int fd() const noexcept { return listener_.fd(); }
+    Admission& admission() noexcept { return admission_; }
+    const Admission& admission() const noexcept { return admission_; }
+    std::uint64_t refused() const noexcept { return refused_; }
+    bool empty() const noexcept { return guests_.empty(); }
+
+    /// The listener's descriptor was announced. `hooks.check(credentials)` gives the policy's refusal; for the rest see
+    /// advance().
+    template <class Hooks>
+    void accept(Hooks& hooks, int epoll) {
+        for (std::size_t i = 0; i < accepts_per_turn; ++i) {
+            auto visitor = listener_.accept();
+            if (!visitor) {
+                ++refused_;
+                continue;
+            }
+            if (!*visitor) return;
+            const uid_t uid = (*visitor)->peer().uid;
+            std::error_code refusal = admission_.enter(uid);
+            if (!refusal) {
+                refusal = hooks.check((*visitor)->peer());
+                if (refusal) admission_.leave(uid, false);
+            }
+            if (refusal) {
+                ++refused_;
+                (*visitor)->refuse(refusal);
+                continue;
+            }
+            guests_.push_back(std::make_unique<Guest>(Guest{std::move(**visitor), uid, Clock::now()}));
+            Guest& guest = *guests_.back();
+            if (auto attached = guest.visitor.attach(epoll, reinterpret_cast<std::uint64_t>(&guest) | guest_bit); !attached)
+                refuse(guest, attached.error());
+            else
+                advance(hooks, reinterpret_cast<std::uint64_t>(&guest));
+        }
+    }
+
+    /// A guest's tag was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data or
+    /// refuses, and `hooks.admitted(end, data, uid, since)` takes the half-open end over; false: it couldn't.
+    template <class Hooks>
+    void advance(Hooks& hooks, std::uint64_t tag) {
+        Guest& guest = *reinterpret_cast<Guest*>(tag & ~guest_bit);
+        if (guest.gone) return;
+        const auto heard = guest.visitor.hello();
+        if (!heard) return dismiss(guest);  // he was told why
+        if (!*heard) return;
+        auto data = hooks.accept(guest.visitor.peer());
+        if (!data) return refuse(guest, data.error());
+        auto end = guest.visitor.admit(options_);
+        if (!end) return dismiss(guest);  // likewise
+        guest.gone = true;
+        if (!hooks.admitted(std::move(*end), std::move(*data), guest.uid, guest.since)) {
+            admission_.leave(guest.uid, false);
+            ++refused_;
+        }
+    }
+
+    /// Refuses who came before `limit`. Who is gone stays in memory until forget_gone(): an epoll batch may name him.
+    void expire(Clock::time_point limit) {
+        for (auto& guest : guests_)
+            if (!guest->gone && guest->since <= limit) refuse(*guest, make_error_code(errc::timed_out));
+    }
+    void forget_gone() {
+        std::erase_if(guests_, [](const auto& guest) { return guest->gone; });
+    }
+    void forget_all() { guests_.clear(); }
+
+private:
+    static constexpr std::size_t accepts_per_turn = 16;
+
+    struct Guest {
+        Visitor visitor;
+        uid_t uid;
+        Clock::time_point since;
+        bool gone = false;
+    };
+
+    void refuse(Guest& guest, std::error_code why) {
+        guest.visitor.refuse(why);
+        dismiss(guest);
+    }
+    void dismiss(Guest& guest) {
+        guest.gone = true;
+        admission_.leave(guest.uid, false);
+        ++refused_;
+    }
+
+    const ServiceOptions& options_;
+    typename T::Listener listener_;
+    Admission admission_;
+    std::vector<std::unique_ptr<Guest>> guests_;
+    std::uint64_t refused_ = 0;
+};
+
+}  // namespace qbipc::detail

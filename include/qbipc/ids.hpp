@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSL-1.0
+// ids.hpp: the numbers that name services, messages and events; distinct types, so that none passes for another.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+namespace qbipc {
+namespace detail {
+
+template <class Number, class T>
+concept NumberOrEnum = (std::integral<T> || std::is_enum_v<T>)&&!std::same_as<T, bool>;
+
+}  // namespace detail
+
+/// One of the services behind an address. 0 where a message doesn't say.
+struct ServiceId {
+    std::uint16_t value = 0;
+    constexpr ServiceId() noexcept = default;
+    template <detail::NumberOrEnum<std::uint16_t> T>
+    constexpr ServiceId(T number) noexcept : value(static_cast<std::uint16_t>(number)) {}
+    friend constexpr bool operator==(ServiceId, ServiceId) noexcept = default;
+};
+
+/// A request's number: `static constexpr MessageId id` makes a struct a call (with Reply) or a one-way message.
+struct MessageId {
+    std::uint32_t value = 0;
+    constexpr MessageId() noexcept = default;
+    template <detail::NumberOrEnum<std::uint32_t> T>
+    constexpr MessageId(T number) noexcept : value(static_cast<std::uint32_t>(number)) {}
+    friend constexpr bool operator==(MessageId, MessageId) noexcept = default;
+};
+
+/// An event's number; events have a number space of their own.
+struct EventId {
+    std::uint32_t value = 0;
+    constexpr EventId() noexcept = default;
+    template <detail::NumberOrEnum<std::uint32_t> T>
+    constexpr EventId(T number) noexcept : value(static_cast<std::uint32_t>(number)) {}
+    friend constexpr bool operator==(EventId, EventId) noexcept = default;
+};
+
+}  // namespace qbipc

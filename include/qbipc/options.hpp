@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSL-1.0
+// options.hpp: what a client or a service may choose; every field has a default that suits most.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+
+#include <qbipc/config.hpp>
+
+namespace qbipc {
+
+/// A client's choices. Sizes are in bytes.
+struct Options {
+    /// The largest message this side wants to send or receive. In force is what the service makes of it: raised to what
+    /// it enforces, cut to its cap; see Client::max_message().
+    std::size_t max_message = std::size_t{1} << 20;
+    /// Address space of each lane, rounded up to a power of two of at least 64 KiB; memory comes as it is touched.
+    /// A message may be larger than its lane: it then passes through in pieces.
+    std::size_t lane_size = std::size_t{4} << 20;
+    /// Wait for a service that isn't there yet, until the deadline, instead of `no_service` after 50 ms.
+    bool wait_for_service = false;
+    /// The file whose existence switches new connections to filesystem sockets.
+    std::string flag_file = QBIPC_FORCE_FILESYSTEM_SOCKETS;
+};
+
+/// A service's limits; over a half-open limit a client is told `busy` and tries again, over others `too_many_sessions`.
+struct Limits {
+    std::size_t sessions = 4096;                                     ///< open at once
+    std::size_t sessions_per_user = 2048;                            ///< of these, per uid
+    std::size_t half_open = 64;                                      ///< in the handshake at once
+    std::size_t half_open_per_user = 16;                             ///< of these, per uid
+    std::chrono::milliseconds handshake = std::chrono::seconds(30);  ///< a half-open connection is dropped after this
+    std::size_t session_bytes = std::size_t{8}
+                                << 20;  ///< outbox, and assembly of a large message: private memory per session
+    std::size_t unanswered = 4096;      ///< calls of one session taken and not yet answered; more wait in its lane
+};
+
+/// A service's choices: a client's, read as caps, and more.
+struct ServiceOptions : Options {
+    std::size_t min_message = 0;  ///< raise each session's largest message to at least this, whatever the client asked
+    std::optional<mode_t> mode = {};  ///< of a filesystem socket; absent: 0666, for policies decide who may connect
+    std::optional<uid_t> owner = {};  ///< of a filesystem socket; absent: unchanged
+    std::optional<gid_t> group = {};  ///< of a filesystem socket; absent: unchanged
+    Limits limits = {};
+};
+
+/// How much one dispatch() may do.
+struct Budget {
+    std::size_t frames = 256;
+};
+
+}  // namespace qbipc
