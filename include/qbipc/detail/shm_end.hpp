@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: BSL-1.0
+// shm_end.hpp: what both ends of a session over shared memory do alike: frames through lanes, bells, noticing the end.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <sys/socket.h>
+#include <system_error>
+#include <utility>
+
+#include <qbipc/credentials.hpp>
+#include <qbipc/detail/bell.hpp>
+#include <qbipc/detail/descriptor.hpp>
+#include <qbipc/detail/greeting.hpp>
+#include <qbipc/detail/lane_reader.hpp>
+#include <qbipc/detail/lane_writer.hpp>
+#include <qbipc/detail/shared_memory.hpp>
+#include <qbipc/detail/standing.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/frame.hpp>
+#include <qbipc/memory.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+enum class Side : bool { client, service };
+
+/// An incoming lane: its frames, the flag that says "wake me for frames", and the sender's that says "wake me for
+/// room". The two halves of a split client are two threads: aligned, so that they share no line.
+template <MemoryPolicy Memory>
+struct alignas(64) ReceivingLane {
+    LaneReader<Memory> reader;
+    Sleeper<Memory> asleep;
+    Ringer<Memory> wants_room;
+};
+
+/// An outgoing lane: its frames, the receiver's flag that says "wake me for frames", and the own that says "for room".
+template <MemoryPolicy Memory>
+struct alignas(64) SendingLane {
+    LaneWriter<Memory> writer;
+    Ringer<Memory> asleep;
+    Sleeper<Memory> wants_room;
+    std::uint64_t at = 0;     ///< the lane's place in its area
+    std::size_t wanted = 0;   ///< what found no room last
+    std::error_code refused;  ///< why
+};
+
+/// What makes an end: two sockets, two areas.
+template <class Kernel>
+struct ShmParts {
+    Descriptor call;   ///< C
+    Descriptor event;  ///< E
+    Mapping<Kernel> own;
+    Mapping<Kernel> peers;
+    std::uint64_t lane_size = 0;
+    std::size_t max_message = 0;
+    Credentials peer;
+    ForkGuard guard;
+};
+
+/// What one look at a socket brought.
+struct Heard {
+    bool bells = false;  ///< something was read
+    bool ack = false;    ///< its first byte was the ack
+    bool bye = false;
+    bool gone = false;
+    bool violation = false;
+};
+
+/// One recv, however much more there may be: a peer that floods the socket costs one call per turn, and stays readable.
+template <class Kernel>
+Heard hear(int socket) noexcept {
+    Heard heard;
+    std::array<std::byte, 512> bytes;
+    const auto count = Kernel::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (count == -EAGAIN) return heard;
+    if (count <= 0) {
+        heard.gone = true;
+        return heard;
+    }
+    heard.bells = true;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count) && !heard.bye; ++i) {
+        switch (static_cast<Signal>(bytes[i])) {
+            case Signal::bell:
+                break;
+            case Signal::bye:
+                heard.bye = heard.gone = true;
+                break;
+            case Signal::ack:
+                if (i == 0) {
+                    heard.ack = true;
+                    break;
+                }
+                [[fallthrough]];
+            default:
+                heard.violation = true;
+        }
+    }
+    return heard;
+}
+
+/// The part of TransportEnd, for ShmRing. The fast paths are a handful of instructions on private cursors and one
+/// shared line; what happens seldom is out of line.
+template <Side side, class Kernel, MemoryPolicy Memory>
+class ShmEnd {
+public:
+    std::byte* reserve(Lane lane, std::size_t size) noexcept {
+        SendingLane<Memory>& out = out_of(lane);
+        if (standing_.closed()) [[unlikely]]
+            return refuse_closed(out);
+        if (std::byte* const place = out.writer.reserve(size)) [[likely]]
+            return place;
+        return reserve_slowly(out, size);
+    }
+    std::error_code refused(Lane lane) const noexcept {
+        return standing_.forked() ? make_error_code(errc::used_after_fork) : out_of(lane).refused;
+    }
+    void commit(Lane lane, const Header& header) noexcept {
+        SendingLane<Memory>& out = out_of(lane);
+        out.writer.commit(header);
+        Memory::fence();
+        if (const Bell bell = out.asleep.due(); bell != Bell::none) [[unlikely]]
+            ring(bell);
+    }
+    void cancel(Lane lane) noexcept { out_of(lane).writer.cancel(); }
+
+    bool peek(Lane lane, Frame& frame) noexcept {
+        ReceivingLane<Memory>& in = in_of(lane);
+        if (standing_.forked()) [[unlikely]]
+            return false;
+        if (in.reader.peek(frame)) [[likely]]
+            return true;
+        if (in.reader.take_shown()) credit_shown(in);
+        if (standing_.broken() || in.reader.violated()) [[unlikely]]
+            return peek_last(in, frame);
+        return false;
+    }
+    void release(Lane lane) noexcept {
+        ReceivingLane<Memory>& in = in_of(lane);
+        in.reader.release();
+        if (in.reader.take_shown()) [[unlikely]]
+            credit_shown(in);
+    }
+
+    std::error_code ended() const noexcept { return standing_.ended(); }
+    bool said_bye() const noexcept { return standing_.said_bye(); }
+    std::size_t max_message() const noexcept { return max_message_; }
+    std::size_t max_frame() const noexcept { return static_cast<std::size_t>(out_[0].writer.shape().max_payload()); }
+    const Credentials& peer() const noexcept { return peer_; }
+
+    /// Blocking: never. Threads: any. The peer has mapped what was sent: nothing of it is lost.
+    void shutdown() noexcept {
+        if (standing_.forked() || !call_ || standing_.break_off()) return;
+        constexpr auto bye = static_cast<std::byte>(Signal::bye);
+        (void)Kernel::send(call_.get(), &bye, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if constexpr (side == Side::service) (void)Kernel::send(event_.get(), &bye, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        // Ends it even where a forked child holds on to a copy of the descriptor.
+        Kernel::shutdown(call_.get(), SHUT_RDWR);
+        Kernel::shutdown(event_.get(), SHUT_RDWR);
+    }
+
+protected:
+    static constexpr std::size_t incoming = side == Side::client ? 2 : 1;
+    static constexpr std::size_t outgoing = lane_count - incoming;
+
+    explicit ShmEnd(ShmParts<Kernel>&& parts)
+        : standing_(parts.guard),
+          max_message_(parts.max_message),
+          call_(std::move(parts.call)),
+          event_(std::move(parts.event)),
+          own_(std::move(parts.own)),
+          peers_(std::move(parts.peers)),
+          peer_(std::move(parts.peer)) {
+        const auto shape = LaneShape::of(parts.lane_size);
+        const ServiceArea service{shape.size, shape.size};
+        using S = ServiceArea;
+        using C = ClientArea;
+        if constexpr (side == Side::client) {
+            set_out(Lane::requests, shape, C::requests(), S::requests_credit, S::requests_asleep,
+                    C::requests_wants_room);
+            set_in(Lane::responses, shape, S::responses(), C::responses_credit, C::responses_asleep,
+                   S::responses_wants_room);
+            set_in(Lane::events, shape, service.events(), C::events_credit, C::events_asleep, S::events_wants_room);
+        } else {
+            set_in(Lane::requests, shape, C::requests(), S::requests_credit, S::requests_asleep,
+                   C::requests_wants_room);
+            set_out(Lane::responses, shape, S::responses(), C::responses_credit, C::responses_asleep,
+                    S::responses_wants_room);
+            set_out(Lane::events, shape, service.events(), C::events_credit, C::events_asleep, S::events_wants_room);
+        }
+    }
+    ShmEnd(ShmEnd&&) noexcept = default;
+    ShmEnd& operator=(ShmEnd&&) noexcept = default;
+    ~ShmEnd() = default;
+
+    /// On the client's side requests are its only outgoing lane; on the service's its only incoming one.
+    static constexpr std::size_t index(Lane lane) noexcept {
+        return lane == Lane::requests ? 0 : static_cast<std::size_t>(lane) - 1;
+    }
+    ReceivingLane<Memory>& in_of(Lane lane) noexcept { return in_[index(lane)]; }
+    SendingLane<Memory>& out_of(Lane lane) noexcept { return out_[index(lane)]; }
+    const SendingLane<Memory>& out_of(Lane lane) const noexcept { return out_[index(lane)]; }
+
+    template <class F>
+    void each_in(F f) noexcept {
+        if constexpr (side == Side::service) {
+            f(Lane::requests, in_[0]);
+        } else {
+            f(Lane::responses, in_[0]);
+            f(Lane::events, in_[1]);
+        }
+    }
+    template <class F>
+    void each_out(F f) noexcept {
+        if constexpr (side == Side::client) {
+            f(Lane::requests, out_[0]);
+        } else {
+            f(Lane::responses, out_[0]);
+            f(Lane::events, out_[1]);
+        }
+    }
+
+    /// Puts up the flags of the incoming lanes that are of interest and takes the others down. Credit is shown before:
+    /// a sender that sleeps for room must be seen by the look that follows the fence.
+    void arm_frames(LaneSet lanes, Bell bell, const Generation& generation) noexcept {
+        each_in([&](Lane lane, ReceivingLane<Memory>& in) {
+            in.reader.show_credit();
+            if (lanes.has(lane))
+                in.asleep.arm(bell, generation);
+            else
+                in.asleep.disarm();
+        });
+    }
+    void arm_room(LaneSet lanes, Bell bell, const Generation& generation) noexcept {
+        each_out([&](Lane lane, SendingLane<Memory>& out) {
+            if (lanes.has(lane))
+                out.wants_room.arm(bell, generation);
+            else
+                out.wants_room.disarm();
+        });
+    }
+    void disarm_frames() noexcept {
+        each_in([](Lane, ReceivingLane<Memory>& in) { in.asleep.disarm(); });
+    }
+    void disarm_room() noexcept {
+        each_out([](Lane, SendingLane<Memory>& out) { out.wants_room.disarm(); });
+    }
+
+    /// Whether something of the interest is there, or the end was noticed. After arming and a fence: the last look.
+    bool shows(Interest interest) noexcept {
+        bool any = standing_.closed();
+        if (standing_.forked()) return any;
+        if (!interest.frames.empty()) {
+            each_in([&](Lane lane, ReceivingLane<Memory>& in) {
+                if (!interest.frames.has(lane)) return;
+                Frame frame;
+                if (in.reader.peek(frame) || in.reader.violated()) any = true;
+                if (in.reader.take_shown()) [[unlikely]]
+                    credit_shown(in);
+            });
+        }
+        if (!interest.room.empty()) [[unlikely]] {
+            each_out([&](Lane lane, SendingLane<Memory>& out) {
+                if (interest.room.has(lane) && out.writer.has_room(out.wanted)) any = true;
+            });
+        }
+        return any;
+    }
+
+    /// No more comes but what is in the lanes now, one lap of each at most. Only for who drives the incoming lanes.
+    void break_off() noexcept {
+        standing_.break_off();
+        each_in([](Lane, ReceivingLane<Memory>& in) { in.reader.end_after_one_lap(); });
+    }
+
+    Standing standing_;
+    std::size_t max_message_;
+    std::array<ReceivingLane<Memory>, incoming> in_;
+    std::array<SendingLane<Memory>, outgoing> out_;
+    Descriptor call_;
+    Descriptor event_;
+
+private:
+    void set_in(Lane lane, const LaneShape& shape, std::uint64_t data, std::uint64_t credit, std::uint64_t asleep,
+                std::uint64_t wants_room) noexcept {
+        ReceivingLane<Memory>& in = in_of(lane);
+        in.reader = LaneReader<Memory>(peers_.data() + data, shape, word(own_, credit));
+        in.asleep = Sleeper<Memory>(word(own_, asleep));
+        in.wants_room = Ringer<Memory>(word(peers_, wants_room));
+    }
+    void set_out(Lane lane, const LaneShape& shape, std::uint64_t data, std::uint64_t credit, std::uint64_t asleep,
+                 std::uint64_t wants_room) noexcept {
+        SendingLane<Memory>& out = out_of(lane);
+        out.writer = LaneWriter<Memory>(own_.data() + data, shape, word(peers_, credit), ready_at_start);
+        out.asleep = Ringer<Memory>(word(peers_, asleep));
+        out.wants_room = Sleeper<Memory>(word(own_, wants_room));
+        out.at = data;
+    }
+    static std::uint64_t* word(const Mapping<Kernel>& area, std::uint64_t at) noexcept {
+        return reinterpret_cast<std::uint64_t*>(area.data() + at);
+    }
+
+    void credit_shown(ReceivingLane<Memory>& in) noexcept {
+        Memory::fence();
+        if (const Bell bell = in.wants_room.due(); bell != Bell::none) [[unlikely]]
+            ring(bell);
+    }
+
+    /// One byte, and never a wait for it: where the socket is full the peer has enough to read to wake up.
+    [[gnu::noinline]] void ring(Bell bell) noexcept {
+        const int socket = side == Side::service && bell == Bell::event ? event_.get() : call_.get();
+        constexpr auto byte = static_cast<std::byte>(Signal::bell);
+        const auto sent = Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (means_gone(sent)) standing_.break_off();  // what it published before is still to be read
+    }
+
+    [[gnu::noinline, gnu::cold]] std::byte* refuse_closed(SendingLane<Memory>& out) noexcept {
+        out.refused = standing_.refusal();
+        return nullptr;
+    }
+
+    /// Populates what is missing, or says why there is no room.
+    [[gnu::noinline, gnu::cold]] std::byte* reserve_slowly(SendingLane<Memory>& out, std::size_t size) noexcept {
+        out.wanted = size;
+        while (out.writer.refused() == Room::populate) {
+            const std::uint64_t from = out.writer.populate_from();
+            const std::uint64_t count = out.writer.populate_size();
+            out.refused = own_.populate(out.at + from, count);
+            if (out.refused) return nullptr;
+            out.writer.populated_to(from + count);
+            if (std::byte* const place = out.writer.reserve(size)) return place;
+        }
+        if (out.writer.refused() == Room::violation) {
+            standing_.end(errc::protocol_violation);
+            out.refused = errc::protocol_violation;
+        } else {
+            out.refused = errc::lane_full;
+        }
+        return nullptr;
+    }
+
+    /// The lane is empty, and no more will be sent: but something may have been published between the look and the end.
+    [[gnu::noinline, gnu::cold]] bool peek_last(ReceivingLane<Memory>& in, Frame& frame) noexcept {
+        in.reader.end_after_one_lap();
+        if (in.reader.peek(frame)) return true;
+        standing_.end(in.reader.violated() ? errc::protocol_violation : errc::disconnected);
+        return false;
+    }
+
+    Mapping<Kernel> own_;
+    Mapping<Kernel> peers_;
+    Credentials peer_;
+};
+
+}  // namespace qbipc::detail

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSL-1.0
+// shm_service_end.hpp: a service's end of one session over shared memory, watched by the service's loop.
+#pragma once
+
+#include <cstdint>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <utility>
+
+#include <qbipc/detail/bell.hpp>
+#include <qbipc/detail/descriptor.hpp>
+#include <qbipc/detail/shm_end.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/memory.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// Listens to C alone: whatever it sleeps for, the client rings there.
+template <class Kernel, MemoryPolicy Memory>
+class ShmServiceEnd : public ShmEnd<Side::service, Kernel, Memory> {
+    using Base = ShmEnd<Side::service, Kernel, Memory>;
+
+public:
+    /// `client_area`: kept until the client's ack, to be sealed then.
+    ShmServiceEnd(ShmParts<Kernel>&& parts, Descriptor client_area) noexcept
+        : Base(std::move(parts)), client_area_(std::move(client_area)) {}
+    ShmServiceEnd(ShmServiceEnd&& other) noexcept
+        : Base(std::move(other)),
+          client_area_(std::move(other.client_area_)),
+          bells_(other.bells_),
+          epoll_(std::exchange(other.epoll_, -1)),
+          established_(other.established_) {}
+    ShmServiceEnd& operator=(ShmServiceEnd&& other) noexcept {
+        if (this != &other) {
+            finish();
+            Base::operator=(std::move(other));
+            client_area_ = std::move(other.client_area_);
+            bells_ = other.bells_;
+            epoll_ = std::exchange(other.epoll_, -1);
+            established_ = other.established_;
+        }
+        return *this;
+    }
+    ~ShmServiceEnd() { finish(); }
+
+    Result<void> attach(int epoll, std::uint64_t tag) noexcept {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.u64 = tag;
+        const int error = Kernel::epoll_ctl(epoll, EPOLL_CTL_ADD, call_.get(), &event);
+        if (error < 0) return fail_system(-error);
+        epoll_ = epoll;
+        return {};
+    }
+
+    void drain() noexcept {
+        if (standing_.forked()) return;
+        const Heard heard = hear<Kernel>(call_.get());
+        // Ack comes first, and once.
+        if (heard.violation || (heard.bells && heard.ack == established_)) return violation();
+        if (heard.ack && !take_ack()) return violation();
+        if (heard.bells) bells_.drained();
+        if (heard.bye) standing_.heard_bye();
+        if (heard.gone) leave();
+        this->disarm_frames();
+        this->disarm_room();
+    }
+
+    void arm(Interest interest) noexcept {
+        if (standing_.forked()) return;
+        this->arm_frames(interest.frames, Bell::call, bells_);
+        this->arm_room(interest.room, Bell::call, bells_);
+    }
+    static void fence() noexcept { Memory::fence(); }
+    bool look(Interest interest) noexcept { return this->shows(interest); }
+
+    bool established() const noexcept { return established_; }
+
+private:
+    using Base::call_;
+    using Base::standing_;
+
+    /// The client has mapped its area: from now on nobody can punch holes into it, or write by other ways. A client
+    /// that sealed the seals before that must have put these among them.
+    bool take_ack() noexcept {
+        constexpr int last_seals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+        if (add_seals<Kernel>(client_area_.get(), last_seals)) {
+            const int seals = Kernel::fcntl(client_area_.get(), F_GET_SEALS);
+            if (seals < 0 || (seals & last_seals) != last_seals) return false;
+        }
+        client_area_.reset();
+        established_ = true;
+        return true;
+    }
+
+    void violation() noexcept {
+        standing_.end(errc::protocol_violation);
+        leave();
+    }
+
+    /// The socket has nothing more to say: it leaves the epoll at once, where its hang-up would be announced for ever.
+    void leave() noexcept {
+        this->break_off();
+        if (epoll_ >= 0) Kernel::epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, call_.get(), nullptr);
+    }
+
+    void finish() noexcept {
+        // A child shares the epoll with its parent: taking a socket out would take it from the parent.
+        if (!call_ || standing_.forked()) return;
+        this->shutdown();
+        if (epoll_ >= 0) Kernel::epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, call_.get(), nullptr);
+    }
+
+    Descriptor client_area_;
+    Generation bells_;
+    int epoll_ = -1;
+    bool established_ = false;
+};
+
+}  // namespace qbipc::detail

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSL-1.0
+// stream_service_end.hpp: a service's end of one session over sockets, watched by the service's loop.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <utility>
+
+#include <qbipc/detail/handshake.hpp>
+#include <qbipc/detail/stream_end.hpp>
+#include <qbipc/error.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// The kernel's own readiness is its flag: a socket is registered for what is of interest, and for no more. A session
+/// that isn't read from is not registered for reading, or it would be announced again and again.
+template <class Kernel>
+class StreamServiceEnd : public StreamEnd<false, Kernel> {
+    using Base = StreamEnd<false, Kernel>;
+
+public:
+    explicit StreamServiceEnd(StreamParts&& parts) : Base(std::move(parts)) {}
+    StreamServiceEnd(StreamServiceEnd&& other) noexcept
+        : Base(std::move(other)),
+          epoll_(std::exchange(other.epoll_, -1)),
+          tag_(other.tag_),
+          call_events_(other.call_events_),
+          event_events_(other.event_events_),
+          established_(other.established_) {}
+    StreamServiceEnd& operator=(StreamServiceEnd&& other) noexcept {
+        if (this != &other) {
+            finish();
+            Base::operator=(std::move(other));
+            epoll_ = std::exchange(other.epoll_, -1);
+            tag_ = other.tag_;
+            call_events_ = other.call_events_;
+            event_events_ = other.event_events_;
+            established_ = other.established_;
+        }
+        return *this;
+    }
+    ~StreamServiceEnd() { finish(); }
+
+    Result<void> attach(int epoll, std::uint64_t tag) noexcept {
+        tag_ = tag;
+        call_events_ = EPOLLIN;
+        event_events_ = 0;
+        if (const int error = control(epoll, EPOLL_CTL_ADD, call_.get(), call_events_); error < 0)
+            return fail_system(-error);
+        if (const int error = control(epoll, EPOLL_CTL_ADD, event_.get(), event_events_); error < 0) {
+            control(epoll, EPOLL_CTL_DEL, call_.get(), 0);
+            return fail_system(-error);
+        }
+        epoll_ = epoll;
+        return {};
+    }
+
+    void drain() noexcept {
+        if (standing_.forked()) return;
+        if (!established_ && !take_ack()) return;
+        this->flush_tails();
+        auto& in = this->in_of(Lane::requests);
+        const bool had_frame = in.has_front();
+        if (!had_frame && in.fill(call_.get())) return;
+        if (in.over()) return leave();
+        // Not a frame brought us here: room, or that somebody is gone, of whom not all is read yet.
+        std::array<pollfd, 2> sockets{{{call_.get(), 0, 0}, {event_.get(), 0, 0}}};
+        const timespec at_once{};
+        if (Kernel::ppoll(sockets.data(), sockets.size(), &at_once) > 0) leave();
+    }
+
+    void arm(Interest interest) noexcept {
+        if (epoll_ < 0 || standing_.closed()) return;
+        std::uint32_t call = interest.frames.has(Lane::requests) || !established_ ? EPOLLIN : 0u;
+        if (interest.room.has(Lane::responses) || this->has_tail(Lane::responses)) call |= EPOLLOUT;
+        const std::uint32_t event = interest.room.has(Lane::events) || this->has_tail(Lane::events) ? EPOLLOUT : 0u;
+        if (call != call_events_) control(epoll_, EPOLL_CTL_MOD, call_.get(), call_events_ = call);
+        if (event != event_events_) control(epoll_, EPOLL_CTL_MOD, event_.get(), event_events_ = event);
+    }
+    static void fence() noexcept {}
+    /// What lies in the sockets the epoll announces by itself.
+    bool look(Interest interest) noexcept {
+        return standing_.closed() || this->shows_frames(interest.frames, false) ||
+               this->shows_room(interest.room, false);
+    }
+
+    bool established() const noexcept { return established_; }
+
+    /// Requests begin behind the ack.
+    bool peek(Lane lane, Frame& frame) noexcept {
+        if (established_ && Base::peek(lane, frame)) return true;
+        if (standing_.ended()) [[unlikely]]
+            leave();
+        return false;
+    }
+
+private:
+    using Base::call_;
+    using Base::event_;
+    using Base::standing_;
+
+    bool take_ack() noexcept {
+        std::byte byte{};
+        const auto count = Kernel::recv(call_.get(), &byte, 1, MSG_DONTWAIT);
+        if (count == -EAGAIN) return false;
+        if (count == 1 && byte == static_cast<std::byte>(Signal::ack)) {
+            established_ = true;
+            return true;
+        }
+        standing_.end(count == 1 ? errc::protocol_violation : errc::disconnected);
+        leave();
+        return false;
+    }
+
+    /// The sockets have nothing more to announce but that they have hung up, and would do so for ever.
+    void leave() noexcept {
+        if (standing_.forked()) return;
+        this->break_off();
+        detach();
+    }
+
+    void detach() noexcept {
+        if (epoll_ < 0) return;
+        control(epoll_, EPOLL_CTL_DEL, call_.get(), 0);
+        control(std::exchange(epoll_, -1), EPOLL_CTL_DEL, event_.get(), 0);
+    }
+
+    int control(int epoll, int operation, int socket, std::uint32_t events) noexcept {
+        epoll_event event{};
+        event.events = events;
+        event.data.u64 = tag_;
+        return Kernel::epoll_ctl(epoll, operation, socket, &event);
+    }
+
+    void finish() noexcept {
+        // A child shares the epoll with its parent: taking a socket out would take it from the parent.
+        if (!call_ || standing_.forked()) return;
+        this->shutdown();
+        detach();
+    }
+
+    int epoll_ = -1;
+    std::uint64_t tag_ = 0;
+    std::uint32_t call_events_ = 0;   // what C is registered for
+    std::uint32_t event_events_ = 0;  // what E is
+    bool established_ = false;
+};
+
+}  // namespace qbipc::detail
