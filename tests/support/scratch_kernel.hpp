@@ -3,6 +3,7 @@
 // in /run whoever runs the tests; and, on top of it, calls that can be counted, refused, and a clock of the test's own.
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -62,7 +63,7 @@ struct RefusingKernel : ScratchKernel {
 
 /// Counts what a connecting client asks.
 struct CountingKernel : ScratchKernel {
-    static inline int connects = 0;
+    static inline std::atomic<int> connects = 0;
     static int connect(int fd, const sockaddr* address, socklen_t size) noexcept {
         ++connects;
         return LinuxKernel::connect(fd, address, size);
