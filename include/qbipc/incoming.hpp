@@ -19,7 +19,7 @@
 
 namespace qbipc {
 
-/// The tail of a received message: elements in a row. Converts to std::span, and of char to std::string_view.
+/// The tail of a received message: elements in a row, so std::span takes it; of char it converts to std::string_view.
 /// Lifetime: what it points to; in a handler's parameter, the handler's.
 template <class E>
 class TailView {
@@ -36,7 +36,6 @@ public:
     constexpr auto end() const noexcept { return elements_.end(); }
     constexpr const E& operator[](std::size_t index) const noexcept { return elements_[index]; }
 
-    constexpr operator std::span<const E>() const noexcept { return elements_; }
     constexpr operator std::string_view() const noexcept
         requires std::same_as<E, char>
     {
