@@ -144,7 +144,7 @@ public:
         } else if constexpr (!check_hooks<Data, Transport, Peer, Incoming, Parts...>()) {
             return false;
         } else {
-            return sizeof(runs<Routes, Peer, Incoming>) > 0;  // compiles each, which checks it
+            return runs<Routes, Peer, Incoming>.size() == Facts::messages;  // compiles each, which checks it
         }
     }
 
