@@ -133,12 +133,12 @@ private:
         const Heard heard = hear<Kernel>(socket);
         if (heard.bells) who.bells.drained();
         if (heard.bye) standing_.heard_bye();
-        if (heard.violation || heard.ack) standing_.end(errc::protocol_violation);
-        if (!heard.gone && !heard.violation) return;
+        if (heard.violation || heard.ack) return this->violation();
+        if (!heard.gone) return;
         if (receiving)
-            this->break_off();
+            this->hang_up();
         else
-            standing_.break_off();
+            this->break_off();  // for the receiving half to find out: it may still have frames to take
     }
 
     void finish() noexcept {

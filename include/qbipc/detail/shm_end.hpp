@@ -155,9 +155,7 @@ public:
         constexpr auto bye = static_cast<std::byte>(Signal::bye);
         (void)Kernel::send(call_.get(), &bye, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         if constexpr (side == Side::service) (void)Kernel::send(event_.get(), &bye, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        // Ends it even where a forked child holds on to a copy of the descriptor.
-        Kernel::shutdown(call_.get(), SHUT_RDWR);
-        Kernel::shutdown(event_.get(), SHUT_RDWR);
+        end_sockets();
     }
 
 protected:
@@ -249,7 +247,7 @@ protected:
 
     /// Whether something of the interest is there, or the end was noticed. After arming and a fence: the last look.
     bool shows(Interest interest) noexcept {
-        bool any = standing_.closed();
+        bool any = standing_.has_ended();
         if (standing_.forked()) return any;
         if (!interest.frames.empty()) {
             each_in([&](Lane lane, ReceivingLane<Memory>& in) {
@@ -268,10 +266,19 @@ protected:
         return any;
     }
 
-    /// No more comes but what is in the lanes now, one lap of each at most. Only for who drives the incoming lanes.
+    /// No more can be sent. Both sockets go, so that whoever sleeps on the other one learns of it.
     void break_off() noexcept {
-        standing_.break_off();
+        if (!standing_.break_off()) end_sockets();
+    }
+    /// The same, noticed by who drives the incoming lanes: what is in them now may still come, one lap of each at most.
+    void hang_up() noexcept {
+        break_off();
+        standing_.end(errc::disconnected);
         each_in([](Lane, ReceivingLane<Memory>& in) { in.reader.end_after_one_lap(); });
+    }
+    void violation() noexcept {
+        break_off();
+        standing_.end(errc::protocol_violation);
     }
 
     Standing standing_;
@@ -312,7 +319,17 @@ private:
         const int socket = side == Side::service && bell == Bell::event ? event_.get() : call_.get();
         constexpr auto byte = static_cast<std::byte>(Signal::bell);
         const auto sent = Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (means_gone(sent)) standing_.break_off();  // what it published before is still to be read
+        if (!means_gone(sent)) return;
+        if constexpr (side == Side::service)
+            hang_up();
+        else
+            break_off();  // this may be the sending half: the receiving one finds out by itself
+    }
+
+    void end_sockets() noexcept {
+        // Ends it even where a forked child holds on to a copy of a descriptor.
+        Kernel::shutdown(call_.get(), SHUT_RDWR);
+        Kernel::shutdown(event_.get(), SHUT_RDWR);
     }
 
     [[gnu::noinline, gnu::cold]] std::byte* refuse_closed(SendingLane<Memory>& out) noexcept {
@@ -332,7 +349,7 @@ private:
             if (std::byte* const place = out.writer.reserve(size)) return place;
         }
         if (out.writer.refused() == Room::violation) {
-            standing_.end(errc::protocol_violation);
+            violation();
             out.refused = errc::protocol_violation;
         } else {
             out.refused = errc::lane_full;
@@ -344,7 +361,10 @@ private:
     [[gnu::noinline, gnu::cold]] bool peek_last(ReceivingLane<Memory>& in, Frame& frame) noexcept {
         in.reader.end_after_one_lap();
         if (in.reader.peek(frame)) return true;
-        standing_.end(in.reader.violated() ? errc::protocol_violation : errc::disconnected);
+        if (in.reader.violated())
+            violation();
+        else
+            standing_.end(errc::disconnected);
         return false;
     }
 

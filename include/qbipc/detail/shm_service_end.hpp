@@ -58,8 +58,10 @@ public:
         if (standing_.forked()) return;
         const Heard heard = hear<Kernel>(call_.get());
         // Ack comes first, and once.
-        if (heard.violation || (heard.bells && heard.ack == established_)) return violation();
-        if (heard.ack && !take_ack()) return violation();
+        if (heard.violation || (heard.bells && heard.ack == established_) || (heard.ack && !take_ack())) {
+            this->violation();
+            return leave();
+        }
         if (heard.bells) bells_.drained();
         if (heard.bye) standing_.heard_bye();
         if (heard.gone) leave();
@@ -94,14 +96,9 @@ private:
         return true;
     }
 
-    void violation() noexcept {
-        standing_.end(errc::protocol_violation);
-        leave();
-    }
-
     /// The socket has nothing more to say: it leaves the epoll at once, where its hang-up would be announced for ever.
     void leave() noexcept {
-        this->break_off();
+        this->hang_up();
         if (epoll_ >= 0) Kernel::epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, call_.get(), nullptr);
     }
 

@@ -34,8 +34,9 @@ private:
     std::atomic<T> value_;
 };
 
-/// A connection stands; is broken, once anybody noticed that no more can come; and has ended, once a receiver found its
-/// lane empty after that, or at once where the peer broke the protocol. So "ended" means: all that came was given.
+/// A connection stands; is broken, once anybody noticed that no more will be sent; and has ended, once the receiving
+/// thread knows it. Who reads ended() therefore may read it before or after his lanes: what was published before it is
+/// found by a peek() that comes later, and a peek() that finds a lane empty has looked at it once more after the end.
 class Standing {
 public:
     Standing() noexcept = default;
@@ -50,10 +51,12 @@ public:
     /// Says whether it was so before. What the peer published until then is visible to whoever sees broken().
     bool break_off() noexcept { return broken_.test_and_set(); }
 
+    /// The receiving thread knows. A violation is the better reason.
     void end(errc why) noexcept {
         broken_.test_and_set();
-        if (ended_.load() == 0) ended_.store(static_cast<int>(why));
+        if (ended_.load() == 0 || why == errc::protocol_violation) ended_.store(static_cast<int>(why));
     }
+    bool has_ended() const noexcept { return ended_.load() != 0 || forked(); }
     std::error_code ended() const noexcept {
         if (forked()) [[unlikely]]
             return errc::used_after_fork;

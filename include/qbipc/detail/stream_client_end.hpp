@@ -41,7 +41,7 @@ public:
 
     /// The limit is taken by reference: a duration becomes a point in time once, however often one waits within it.
     Result<void> wait(Interest interest, Party party, TimeLimit& limit, int alarm) {
-        if (standing_.closed()) return {};
+        if (standing_.has_ended()) return {};
         // Spinning asks the socket for frames; for room it would only be in the receiver's way.
         Wait& strategy = party == Party::receiver ? receiver_ : caller_;
         if (interest.room.empty() && party != Party::sender && !limit.is_zero() &&
@@ -97,7 +97,8 @@ private:
     using Base::standing_;
 
     bool shows(Interest interest) noexcept {
-        return standing_.closed() || this->shows_frames(interest.frames, true) || this->shows_room(interest.room, true);
+        return standing_.has_ended() || this->shows_frames(interest.frames, true) ||
+               this->shows_room(interest.room, true);
     }
 
     [[gnu::noinline]] Result<void> sleep(Interest interest, Party party, TimeLimit& limit, int alarm, Wait& strategy) {
@@ -123,7 +124,13 @@ private:
             }
             if (may_sleep) strategy.slept(Kernel::now() - start);
             if (tail && (watched[0].revents & POLLOUT) != 0) this->flush_tails();
-            if (((watched[0].revents | watched[1].revents) & (POLLHUP | POLLERR)) != 0) this->break_off();
+            if (((watched[0].revents | watched[1].revents) & (POLLHUP | POLLERR)) != 0) {
+                // Of a sending half's the receiving one finds out by itself: it may still have frames to take.
+                if (party == Party::sender)
+                    this->break_off();
+                else
+                    this->hang_up();
+            }
             const bool only_tail = tail && ready == 1 && watched[0].revents == POLLOUT && interest.room.empty();
             if (!only_tail) return {};
         }

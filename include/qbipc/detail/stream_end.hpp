@@ -145,6 +145,11 @@ protected:
     void break_off() noexcept {
         if (!standing_.break_off()) end_streams();
     }
+    /// The same, noticed by who drives the incoming lanes.
+    void hang_up() noexcept {
+        break_off();
+        standing_.end(errc::disconnected);
+    }
 
     /// Whether a frame begun on this lane isn't out yet.
     bool has_tail(Lane lane) noexcept {
@@ -200,7 +205,7 @@ private:
     }
 
     /// All that was in the socket has been given.
-    [[gnu::cold]] bool peek_last(const FrameReceiver<Kernel>& in) noexcept {
+    [[gnu::noinline, gnu::cold]] bool peek_last(const FrameReceiver<Kernel>& in) noexcept {
         if (in.said_bye()) standing_.heard_bye();
         break_off();
         standing_.end(in.violated() ? errc::protocol_violation : errc::disconnected);

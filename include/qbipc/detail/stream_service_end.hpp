@@ -73,7 +73,7 @@ public:
     }
 
     void arm(Interest interest) noexcept {
-        if (epoll_ < 0 || standing_.closed()) return;
+        if (epoll_ < 0 || standing_.forked()) return;
         std::uint32_t call = interest.frames.has(Lane::requests) || !established_ ? EPOLLIN : 0u;
         if (interest.room.has(Lane::responses) || this->has_tail(Lane::responses)) call |= EPOLLOUT;
         const std::uint32_t event = interest.room.has(Lane::events) || this->has_tail(Lane::events) ? EPOLLOUT : 0u;
@@ -83,7 +83,7 @@ public:
     static void fence() noexcept {}
     /// What lies in the sockets the epoll announces by itself.
     bool look(Interest interest) noexcept {
-        return standing_.closed() || this->shows_frames(interest.frames, false) ||
+        return standing_.has_ended() || this->shows_frames(interest.frames, false) ||
                this->shows_room(interest.room, false);
     }
 
@@ -118,7 +118,7 @@ private:
     /// The sockets have nothing more to announce but that they have hung up, and would do so for ever.
     void leave() noexcept {
         if (standing_.forked()) return;
-        this->break_off();
+        this->hang_up();
         detach();
     }
 
