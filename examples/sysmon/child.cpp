@@ -64,6 +64,8 @@ std::optional<std::string> Child::line(Clock::time_point until) {
         if (const auto end = read_.find('\n'); end != std::string::npos) {
             auto line = read_.substr(0, end);
             read_.erase(0, end + 1);
+            recent_.push_back(line);
+            if (recent_.size() > 10) recent_.pop_front();
             return line;
         }
         pollfd watched{output_, POLLIN, 0};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -34,11 +35,14 @@ public:
     /// The next line, as soon as it is there; nothing where the output has ended, or the deadline has passed.
     std::optional<std::string> line(Clock::time_point until);
 
-    /// Reads on to the next line that has all of these texts; nothing as above. What it passes over is forgotten.
+    /// Reads on to the next line that has all of these texts; nothing as above.
     std::optional<std::string> line_with(const std::vector<std::string>& texts, Clock::time_point until);
 
     /// All lines that are still to come.
     std::vector<std::string> rest(Clock::time_point until);
+
+    /// The last few lines that line() gave, for when something went wrong.
+    const std::deque<std::string>& recent() const { return recent_; }
 
     void kill(int signal);
 
@@ -49,6 +53,7 @@ private:
     pid_t pid_ = -1;
     int output_ = -1;
     std::string read_;  // not given out yet
+    std::deque<std::string> recent_;
     std::optional<Ending> ending_;
 };
 

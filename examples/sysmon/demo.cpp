@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -60,6 +61,13 @@ std::string rounded(double milliseconds) {
     return text;
 }
 
+/// The next line of the child's output that has all of these texts; where none comes, its last words and the end.
+std::string expect(Child& child, const Lines& texts, const std::string& what) {
+    if (auto line = child.line_with(texts, soon())) return *line;
+    for (const auto& line : child.recent()) say("      | " + line);
+    throw Differs{what};
+}
+
 class Demo {
 public:
     explicit Demo(std::string program) : program_(std::move(program)) {}
@@ -68,7 +76,8 @@ public:
         transport_ = transport;
         say("\n" + type + ": starting the service as its own process");
         Child service(program_, command({"serve"}));
-        check(service.line_with({"serves", type}, soon()).has_value(), "it listens, as \"" + name_ + "\"");
+        expect(service, {"serves", type}, "the service listens");
+        check(true, "it listens, as \"" + name_ + "\"");
 
         ask(service);
         if (::getuid() == 0) ask_as_somebody(service);
@@ -80,8 +89,9 @@ public:
     /// Nothing of ours may be left where sockets and shared memory leave things.
     void look_for_leftovers() const {
         say("\nlooking for what was left behind");
-        Lines places = {"/dev/shm", "/tmp", "/run/qbipc", "/run/user/" + std::to_string(::getuid()) + "/qbipc"};
-        if (const char* runtime = std::getenv("XDG_RUNTIME_DIR")) places.push_back(std::string(runtime) + "/qbipc");
+        std::set<std::string> places = {"/dev/shm", "/tmp", "/run/qbipc",
+                                        "/run/user/" + std::to_string(::getuid()) + "/qbipc"};
+        if (const char* runtime = std::getenv("XDG_RUNTIME_DIR")) places.insert(std::string(runtime) + "/qbipc");
         for (const auto& place : places) {
             bool found = false;
             std::error_code none;
@@ -152,18 +162,15 @@ private:
         Child first(program_, command({"watch", "--interval", "20"}));
         watcher_.emplace(program_, command({"watch", "--interval", "50"}));
         for (int i = 0; i < 5; ++i)
-            if (!first.line_with({"cpu"}, soon()) || !watcher_->line_with({"cpu"}, soon()))
-                throw Differs{"samples arrive"};
+            for (Child* watching : {&first, &*watcher_}) expect(*watching, {"cpu"}, "samples arrive");
         check(true, "both receive their samples");
 
         say("  killing the first (SIGKILL) in the middle of its stream");
         const auto killed = Clock::now();
         first.kill(SIGKILL);
-        const auto logged = service.line_with({"pid " + std::to_string(first.pid()), "died"}, soon());
-        const auto after = milliseconds_since(killed);
-        check(logged.has_value(), "the service saw it after " + rounded(after) + ": " + logged.value_or(""));
-        for (int i = 0; i < 5; ++i)
-            if (!watcher_->line_with({"cpu"}, soon())) throw Differs{"the other goes on"};
+        const auto logged = expect(service, {"pid " + std::to_string(first.pid()), "died"}, "the service logs it");
+        check(true, "the service saw it after " + rounded(milliseconds_since(killed)) + ": " + logged);
+        for (int i = 0; i < 5; ++i) expect(*watcher_, {"cpu"}, "the other goes on");
         check(true, "the other goes on receiving");
         check(any_with(client({"snapshot"}, 0), "memory"), "and the service answers new clients");
     }
@@ -172,9 +179,8 @@ private:
         say("  killing the service (SIGKILL) in the middle of the stream");
         const auto killed = Clock::now();
         service.kill(SIGKILL);
-        const auto last_words = watcher_->line_with({"disconnected"}, soon());
-        const auto after = milliseconds_since(killed);
-        check(last_words.has_value(), "the client saw it after " + rounded(after) + ": " + last_words.value_or(""));
+        const auto last_words = expect(*watcher_, {"disconnected"}, "the client sees it");
+        check(true, "the client saw it after " + rounded(milliseconds_since(killed)) + ": " + last_words);
         check(watcher_->ending(soon()) == Ending{false, 1}, "and ended by itself, with status 1");
         watcher_.reset();
         check(service.ending(soon()) == Ending{true, SIGKILL}, "the service is dead");
@@ -184,12 +190,12 @@ private:
     void stop_the_next_one(const std::string& type) {
         say("  starting the service again at the same address");
         Child service(program_, command({"serve"}));
-        check(service.line_with({"serves", type}, soon()).has_value(),
-              "it listens: nothing of the dead one is in its way");
+        expect(service, {"serves", type}, "the next service listens");
+        check(true, "it listens: nothing of the dead one is in its way");
         check(any_with(client({"snapshot"}, 0), "memory"), "and answers");
         service.kill(SIGTERM);
-        check(service.line_with({"has stopped"}, soon()) && service.ending(soon()) == Ending{false, 0},
-              "asked by SIGTERM, it stops cleanly");
+        expect(service, {"has stopped"}, "asked by SIGTERM, it stops");
+        check(service.ending(soon()) == Ending{false, 0}, "asked by SIGTERM, it stops cleanly");
     }
 
     std::string program_;
