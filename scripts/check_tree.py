@@ -12,7 +12,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:work|root|home)/\w")
 # Result::value() throws, or is undefined behaviour without exceptions; an error_code's value() is a number. Examples use
 # value() for nothing else; headers have other types with a value(), so there only what looks like a Result.
 VALUE_OF_ANYTHING = re.compile(r"(?<!code)(?<!code_)(?<!error)(?<!error\(\))(?<!condition)(?:\.|->)value\(\)")
-VALUE_OF_A_RESULT = re.compile(r"(?:(?<!error\()\)|result|client|service)\.value\(\)")
+VALUE_OF_A_RESULT = re.compile(r"(?:(?<!error\()\)|client|service)\.value\(\)")
 LONGEST_HEADER = 400
 
 problems: list[str] = []
