@@ -115,7 +115,7 @@ const char* words_for(qbipc::EndReason reason) {
 
 void log_departure(auto& session) {
     const auto done = session.statistics();
-    std::fprintf(stderr, "%s: %s after %llu requests and %llu samples\n", describe(session).c_str(),
+    std::fprintf(stderr, "%s: %s (requests: %llu, samples: %llu)\n", describe(session).c_str(),
                  words_for(session.reason()), static_cast<unsigned long long>(done.requests),
                  static_cast<unsigned long long>(done.events));
 }
