@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 // The two ends of a session, over each transport: frames, room, waiting, the end. No client or service above them.
+#include <algorithm>
 #include <atomic>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <tuple>
 
@@ -451,4 +453,292 @@ TEMPLATE_LIST_TEST_CASE("both ends can be moved, and assigned", "[transport]", T
     one.service->release(Lane::requests);
     REQUIRE(one.request(frame));
     CHECK(is(frame, 6, 2));
+}
+
+// ---- the service against a client that is played by hand
+
+namespace {
+
+/// A client's side of the handshake, step by step, without the library's.
+class ByHand {
+public:
+    explicit ByHand(const std::string& name) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        const auto address = qbipc::detail::SocketAddress::abstract(name);
+        REQUIRE(address);
+        REQUIRE(::connect(socket_.get(), address->get(), address->size()) == 0);
+    }
+    void send(const void* data, std::size_t size) {
+        REQUIRE(::send(socket_.get(), data, size, MSG_NOSIGNAL) == static_cast<ssize_t>(size));
+    }
+    void send_byte(int value) {
+        const auto byte = static_cast<unsigned char>(value);
+        send(&byte, 1);
+    }
+    /// The reply's bytes; what comes with them is kept in `descriptors`.
+    qbipc::detail::HandshakeBytes reply() {
+        qbipc::detail::HandshakeBytes bytes{};
+        iovec part{bytes.data(), bytes.size()};
+        alignas(cmsghdr) std::array<std::byte, 256> control{};
+        msghdr message{};
+        message.msg_iov = &part, message.msg_iovlen = 1;
+        message.msg_control = control.data(), message.msg_controllen = control.size();
+        REQUIRE(::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC) == static_cast<ssize_t>(bytes.size()));
+        qbipc::detail::take_descriptors(message, descriptors, 0);
+        return bytes;
+    }
+    std::array<qbipc::detail::Descriptor, 3> descriptors;
+
+    bool hung_up() {
+        char byte;
+        REQUIRE(readable(socket_.get(), patience));
+        return ::recv(socket_.get(), &byte, 1, MSG_DONTWAIT) <= 0;
+    }
+    void close() { socket_.reset(); }
+
+private:
+    qbipc::detail::Descriptor socket_;
+};
+
+template <class T>
+constexpr auto id_of = std::is_same_v<T, qbipc::UnixSocket> ? qbipc::detail::TransportId::unix_socket
+                                                            : qbipc::detail::TransportId::shm_ring;
+
+template <class T>
+qbipc::detail::Hello own_hello() {
+    return qbipc::detail::hello_for(id_of<T>, qbipc::Options{});
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a hello that comes byte by byte is as good as another", "[transport]", Transports) {
+    House<TestType> house;
+    REQUIRE(house.listener);
+    ByHand client(house.name);
+    auto guest = house.visitor();
+    CHECK(guest.peer().uid == ::geteuid());
+    REQUIRE(guest.attach(house.epoll.get(), 5));
+    const auto bytes = encode(own_hello<TestType>());
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const auto heard = guest.hello();
+        REQUIRE(heard);
+        REQUIRE_FALSE(*heard);
+        client.send(&bytes[i], 1);
+        REQUIRE(readable(house.epoll.get(), patience));
+    }
+    const auto heard = guest.hello();
+    REQUIRE(heard);
+    CHECK(*heard);
+    CHECK(guest.admit(house.options));
+}
+
+TEMPLATE_LIST_TEST_CASE("a session is half-open until the ack, and whatever else comes first ends it", "[transport]",
+                        Transports) {
+    House<TestType> house;
+    REQUIRE(house.listener);
+    ByHand client(house.name);
+    const auto bytes = encode(own_hello<TestType>());
+    client.send(bytes.data(), bytes.size());
+    auto end = house.admitted();
+    const auto reply = qbipc::detail::check_reply(client.reply(), own_hello<TestType>().speaker);
+    REQUIRE(reply);
+    CHECK_FALSE(end.established());
+    end.drain();
+    CHECK_FALSE(end.established());
+    CHECK_FALSE(end.ended());
+    SECTION("the ack") {
+        client.send_byte(1);
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+        CHECK(end.established());
+        CHECK_FALSE(end.ended());
+    }
+    SECTION("a bell, or what would be a frame") {
+        client.send_byte(0);
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+        CHECK_FALSE(end.established());
+        CHECK(end.ended() == errc::protocol_violation);
+    }
+    SECTION("the end") {
+        client.close();
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+        CHECK_FALSE(end.established());
+        CHECK(end.ended() == errc::disconnected);
+    }
+    if (end.ended()) CHECK_FALSE(readable(house.epoll.get(), 0ms));
+}
+
+TEMPLATE_LIST_TEST_CASE("a client that vanishes is told from one that says bye", "[transport]", Transports) {
+    House<TestType> house;
+    REQUIRE(house.listener);
+    ByHand client(house.name);
+    const auto bytes = encode(own_hello<TestType>());
+    client.send(bytes.data(), bytes.size());
+    auto end = house.admitted();
+    client.reply();
+    client.send_byte(1);
+    client.close();
+    Frame frame;
+    for (int turn = 0; !end.ended(); ++turn) {
+        REQUIRE(turn < 10);
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+        CHECK_FALSE(end.peek(Lane::requests, frame));
+    }
+    CHECK(end.ended() == errc::disconnected);
+    CHECK_FALSE(end.said_bye());
+}
+
+TEST_CASE("bytes on a session's socket that mean nothing are a violation, in ShmRing", "[transport]") {
+    const int byte = GENERATE(1, 3, 4, 128, 255);
+    House<qbipc::ShmRing> house;
+    REQUIRE(house.listener);
+    ByHand client(house.name);
+    const auto bytes = encode(own_hello<qbipc::ShmRing>());
+    client.send(bytes.data(), bytes.size());
+    auto end = house.admitted();
+    client.reply();
+    client.send_byte(1);
+    client.send_byte(0);
+    client.send_byte(byte);
+    for (int turn = 0; !end.ended(); ++turn) {
+        REQUIRE(turn < 10);
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+    }
+    CHECK(end.ended() == errc::protocol_violation);
+    CHECK(client.hung_up());
+}
+
+TEST_CASE("a frame header out of bounds is a violation, in UnixSocket", "[transport]") {
+    const auto word = GENERATE(std::uint64_t{0},                   // no kind
+                               std::uint64_t{1} << 32 | 65537,     // larger than any frame
+                               std::uint64_t{1} << 32 | 1u << 24,  // a reserved bit
+                               std::uint64_t{8} << 32);            // wrap, which is ShmRing's
+    House<qbipc::UnixSocket> house;
+    REQUIRE(house.listener);
+    ByHand client(house.name);
+    const auto bytes = encode(own_hello<qbipc::UnixSocket>());
+    client.send(bytes.data(), bytes.size());
+    auto end = house.admitted();
+    client.reply();
+    client.send_byte(1);
+    const std::uint64_t words[2] = {word, 0};
+    client.send(words, sizeof words);
+    Frame frame;
+    for (int turn = 0; !end.ended(); ++turn) {
+        REQUIRE(turn < 10);
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+        CHECK_FALSE(end.peek(Lane::requests, frame));
+    }
+    CHECK(end.ended() == errc::protocol_violation);
+    CHECK_FALSE(readable(house.epoll.get(), 0ms));
+}
+
+TEMPLATE_LIST_TEST_CASE("a client of the other transport is refused by name, on both sides", "[transport]",
+                        Transports) {
+    using Other = std::conditional_t<std::is_same_v<TestType, qbipc::ShmRing>, qbipc::UnixSocket, qbipc::ShmRing>;
+    House<TestType> house;
+    REQUIRE(house.listener);
+    auto connected = std::async(std::launch::async, [&] { return Other::connect(house.name, {}, patience, anybody); });
+    auto guest = house.visitor();
+    REQUIRE(guest.attach(house.epoll.get(), 5));
+    auto heard = guest.hello();
+    while (heard && !*heard) {
+        REQUIRE(readable(house.epoll.get(), patience));
+        heard = guest.hello();
+    }
+    REQUIRE_FALSE(heard);
+    CHECK(heard.error() == errc::incompatible);
+    const auto client = connected.get();
+    REQUIRE_FALSE(client);
+    CHECK(client.error() == errc::incompatible);
+    const std::string ours = std::is_same_v<Other, qbipc::ShmRing> ? "ShmRing" : "UnixSocket";
+    CHECK(client.error().message().find("this side speaks " + ours) != std::string::npos);
+}
+
+TEMPLATE_LIST_TEST_CASE("a refusal reaches the client, before and after his hello", "[transport]", Transports) {
+    House<TestType> house;
+    REQUIRE(house.listener);
+    const bool early = GENERATE(true, false);
+    const std::error_code why =
+        GENERATE(std::error_code(errc::too_many_sessions), std::error_code(77, qbipc::application_category()));
+    auto connected = house.connecting();
+    {
+        auto guest = house.visitor();
+        if (!early) House<TestType>::read_hello(guest, house.epoll.get());
+        guest.refuse(why);
+    }
+    const auto client = connected.get();
+    REQUIRE_FALSE(client);
+    CHECK(client.error() == why);
+    CHECK_FALSE(readable(house.epoll.get(), 0ms));
+}
+
+TEMPLATE_LIST_TEST_CASE("a service that doesn't please the client's policy hears nothing from it", "[transport]",
+                        Transports) {
+    House<TestType> house;
+    REQUIRE(house.listener);
+    auto connected = std::async(std::launch::async, [&] {
+        const auto nobody = [](const qbipc::Credentials&) { return make_error_code(errc::wrong_service); };
+        return TestType::connect(house.name, {}, patience, nobody);
+    });
+    auto guest = house.visitor();
+    const auto client = connected.get();
+    REQUIRE_FALSE(client);
+    CHECK(client.error() == errc::wrong_service);
+    const auto heard = guest.hello();
+    REQUIRE_FALSE(heard);
+    CHECK(heard.error() == errc::disconnected);
+}
+
+TEMPLATE_LIST_TEST_CASE("a service that never answers is given up at the deadline", "[transport]", Transports) {
+    House<TestType> house;
+    REQUIRE(house.listener);
+    const auto client = TestType::connect(house.name, {}, 10ms, anybody);
+    REQUIRE_FALSE(client);
+    CHECK(client.error() == errc::timed_out);
+}
+
+TEST_CASE("a client finds out what is wrong with memory it is given", "[transport]") {
+    using Kernel = qbipc::LinuxKernel;
+    using namespace qbipc::detail;
+    constexpr std::size_t size = 1 << 20;
+    auto memory = make_memory<Kernel>("test", size);
+    REQUIRE(memory);
+    const int seals = GENERATE(0, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_GROW);
+    REQUIRE_FALSE(add_seals<Kernel>(memory->get(), seals));
+    CHECK(!check_memory<Kernel>(memory->get(), size, client_area_seals) == (seals == client_area_seals));
+    CHECK(check_memory<Kernel>(memory->get(), size, service_area_seals) == errc::protocol_violation);
+    CHECK(check_memory<Kernel>(memory->get(), size + 4096, 0) == errc::protocol_violation);
+    CHECK(check_memory<Kernel>(memory->get(), size - 1, 0) == errc::protocol_violation);
+    const Descriptor pipe_like(::eventfd(0, EFD_CLOEXEC));
+    CHECK(check_memory<Kernel>(pipe_like.get(), size, 0));
+    struct stat status {};
+    REQUIRE(::fstat(memory->get(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0600);
+}
+
+TEST_CASE("nobody can write a service's area, or resize either, once the session is open", "[transport]") {
+    House<qbipc::ShmRing> house;
+    REQUIRE(house.listener);
+    ByHand client(house.name);
+    const auto bytes = encode(own_hello<qbipc::ShmRing>());
+    client.send(bytes.data(), bytes.size());
+    auto end = house.admitted();
+    client.reply();
+    const int service_area = client.descriptors[1].get(), client_area = client.descriptors[2].get();
+    CHECK(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, service_area, 0) == MAP_FAILED);
+    CHECK(::ftruncate(service_area, 0) < 0);
+    CHECK(::ftruncate(client_area, 0) < 0);
+    CHECK(::fallocate(service_area, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) < 0);
+    void* const mine = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, client_area, 0);
+    REQUIRE(mine != MAP_FAILED);
+    client.send_byte(1);
+    while (!end.established()) end.drain();
+    CHECK(::fallocate(client_area, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) < 0);
+    CHECK(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, client_area, 0) == MAP_FAILED);
+    ::munmap(mine, 4096);
 }
