@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 #include <sys/stat.h>
+#include <utility>
 
 #include <qbipc/detail/flag_file.hpp>
 #include <qbipc/detail/waiting.hpp>
@@ -115,6 +116,22 @@ TEST_CASE("the flag's directories may come after the watch, go, and come again",
     files::remove(flag);
     CHECK(announced(watch));
     CHECK_FALSE(watch.is_up());
+}
+
+TEST_CASE("a directory that appears while the one above is about to be watched is not missed", "[flag]") {
+    static std::string appearing;
+    struct Race : LinuxKernel {
+        static int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept {
+            if (!appearing.empty()) files::create_directory(std::exchange(appearing, {}));
+            return LinuxKernel::inotify_add_watch(fd, path, mask);
+        }
+    };
+    const TemporaryDirectory directory;
+    appearing = directory / "a";
+    FlagWatch<Race> watch(directory / "a/flag");
+    touch(directory / "a/flag");
+    pollfd descriptor{watch.fd(), POLLIN, 0};
+    CHECK(poll_until(&descriptor, 1, Deadline(std::chrono::seconds(10))) == 1);
 }
 
 TEST_CASE("where inotify is refused the flag is looked at every second", "[flag]") {
