@@ -15,33 +15,25 @@
 #include <qbipc/detail/connection.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/door.hpp>
+#include <qbipc/detail/hot_set.hpp>
+#include <qbipc/detail/ready_list.hpp>
 #include <qbipc/detail/reception.hpp>
+#include <qbipc/detail/service_counters.hpp>
 #include <qbipc/detail/session_range.hpp>
+#include <qbipc/detail/timer.hpp>
 #include <qbipc/kernel.hpp>
 #include <qbipc/options.hpp>
 #include <qbipc/statistics.hpp>
 #include <qbipc/transport.hpp>
-#include <qbipc/wait.hpp>
 
 namespace qbipc::detail {
-
-/// How run() waits: as the transport says where a look at a lane costs no system call (`T::looks_are_cheap`); others sleep.
-template <class T>
-struct ServiceWait {
-    using type = Block;
-};
-template <class T>
-    requires requires { requires T::looks_are_cheap; }
-struct ServiceWait<T> {
-    using type = typename T::Wait;
-};
 
 /// The loop of one service. Its hooks, given to each function that may call them, are the service's own:
 /// `check(credentials)` -> error_code; `accept(credentials)` -> Result of private data; `bind(connection, data)`;
 /// `connected(connection)`; `disconnected(connection)`; `request(connection, message)`. None of them throws.
 template <TransportPolicy T>
 class ServiceLoop final : public ConnectionOwner<T> {
-    using Wait = typename ServiceWait<T>::type;
+    using Wait = typename HotSet<T>::Wait;
     using Kernel = LinuxKernel;
 
 public:
@@ -50,17 +42,17 @@ public:
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
-        auto timer = BasicDescriptor<>::from(Kernel::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+        auto timer = Timer::make();
         if (!timer) return fail(timer.error());
         const std::array<std::pair<int, std::uint64_t>, 3> watched{
-            {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->get(), timer_tag}}};
+            {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->fd(), timer_tag}}};
         for (const auto& [fd, tag] : watched) {
             epoll_event event{EPOLLIN, {.u64 = tag}};
             if (const int error = Kernel::epoll_ctl(epoll->get(), EPOLL_CTL_ADD, fd, &event); error < 0)
                 return fail_system(-error);
         }
-        return std::unique_ptr<ServiceLoop>(
-            new ServiceLoop(std::move(listener), std::move(options), std::move(*door), std::move(*epoll), std::move(*timer)));
+        return std::unique_ptr<ServiceLoop>(new ServiceLoop(std::move(listener), std::move(options), std::move(*door),
+                                                            std::move(*epoll), std::move(*timer)));
     }
     ServiceLoop(const ServiceLoop&) = delete;
     ServiceLoop& operator=(const ServiceLoop&) = delete;
@@ -73,7 +65,7 @@ public:
 
     void wake(Connection<T>& connection) override {
         if (connection.ready) return;
-        make_ready(connection);
+        ready_.add(connection);
         if (!dispatching_) door_->ring(1);
     }
 
@@ -101,8 +93,8 @@ public:
             reap(hooks);
             if (since_look >= frames_per_look) {
                 since_look = 0;
-                if (Clock::now() - looked_ >= look_interval) look_around(hooks);
-            } else if (ready_.empty() && !spin()) {
+                if (Clock::now() - looked_ >= HotSet<T>::look_interval) look_around(hooks);
+            } else if (ready_.empty() && (hot_.empty() || !hot_.spin(into_ready()))) {
                 if (Wait::sleeps || hot_.empty())
                     sleep(hooks);
                 else
@@ -110,7 +102,7 @@ public:
             }
         }
         stopped_ = running_ = false;
-        cool(true);
+        hot_.cool(true, into_ready());
         if (!ready_.empty()) door_->ring(1);
     }
 
@@ -125,25 +117,17 @@ public:
         door_->close();
     }
 
-    ServiceStatistics statistics() const {
-        ServiceStatistics sum = counted();
-        static_cast<Statistics&>(sum) = sum.since(baseline_);
-        sum.accepted -= baseline_.accepted, sum.refused -= baseline_.refused, sum.ended -= baseline_.ended;
-        sum.sessions = reception_.admission().open();
-        sum.half_open = reception_.admission().half_open();
-        return sum;
-    }
-    void clear_statistics() { baseline_ = counted(); }
+    ServiceStatistics statistics() const { return counters_.since_cleared(counted()); }
+    void clear_statistics() { counters_.clear(counted()); }
 
 private:
     static constexpr std::uint64_t listener_tag = 2, door_tag = 4, timer_tag = 6;  // no pointers, and even
-    static constexpr std::size_t most_hot = 16;
     static constexpr std::size_t frames_per_look = 64;
-    static constexpr std::size_t fair_share = 32;  // requests of one session before the next has its turn
-    static constexpr Clock::duration look_interval = std::chrono::microseconds(50);
 
     struct Turn {
-        explicit Turn(ServiceLoop& of) noexcept : loop(of), outer(std::exchange(of.dispatching_, true)) { loop.door_->enter(); }
+        explicit Turn(ServiceLoop& of) noexcept : loop(of), outer(std::exchange(of.dispatching_, true)) {
+            loop.door_->enter();
+        }
         Turn(const Turn&) = delete;
         Turn& operator=(const Turn&) = delete;
         ~Turn() { loop.dispatching_ = outer; }
@@ -151,12 +135,13 @@ private:
         bool outer;
     };
 
-    ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in, BasicDescriptor<> epoll,
-                BasicDescriptor<> timer)
-        : options_(std::move(options)), door_(std::move(way_in)), epoll_(std::move(epoll)), timer_(std::move(timer)),
-          reception_(std::move(listener), options_) {
-        totals_.connected_since = std::chrono::system_clock::now();
-    }
+    ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
+                BasicDescriptor<> epoll, Timer timer)
+        : options_(std::move(options)),
+          door_(std::move(way_in)),
+          epoll_(std::move(epoll)),
+          timer_(std::move(timer)),
+          reception_(std::move(listener), options_) {}
 
     // ---- the kernel's news
 
@@ -179,7 +164,7 @@ private:
             } else {
                 auto& connection = *reinterpret_cast<Connection<T>*>(tag);
                 connection.end.drain();
-                make_ready(connection);
+                ready_.add(connection);
             }
         }
         reception_.forget_gone();
@@ -197,11 +182,12 @@ private:
             auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
             connection->since = since;
             connection->uid = uid;
-            if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get()))) return false;
+            if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
+                return false;
             hooks.bind(*connection, std::move(data));
             connection->index = loop.connections_.size();
             loop.connections_.push_back(std::move(connection));
-            loop.make_ready(*loop.connections_.back());
+            loop.ready_.add(*loop.connections_.back());
             loop.set_timer();
             return true;
         }
@@ -210,18 +196,11 @@ private:
     // ---- time limits: of handshakes, and of what lingers
 
     void set_timer() {
-        if (timer_set_) return;
-        timer_set_ = true;
-        const auto span = std::max<std::chrono::nanoseconds>(options_.limits.handshake, std::chrono::milliseconds(1));
-        itimerspec at{};
-        at.it_value.tv_sec = span / std::chrono::seconds(1);
-        at.it_value.tv_nsec = (span % std::chrono::seconds(1)).count();
-        (void)Kernel::timerfd_settime(timer_.get(), 0, &at);
+        if (!std::exchange(timer_set_, true)) timer_.alarm(Deadline::after(Clock::now(), options_.limits.handshake));
     }
 
     void expire() {
-        std::uint64_t count = 0;
-        (void)Kernel::read(timer_.get(), &count, sizeof count);
+        timer_.quiet();
         timer_set_ = false;
         const auto limit = Clock::now() - options_.limits.handshake;
         reception_.expire(limit);
@@ -230,7 +209,7 @@ private:
             if (connection->since <= limit) {
                 connection->lingering = false;
                 connection->finish(EndReason::lost);
-                make_ready(*connection);
+                ready_.add(*connection);
             } else {
                 set_timer();
             }
@@ -239,29 +218,14 @@ private:
 
     // ---- serving
 
-    void make_ready(Connection<T>& connection) {
-        if (connection.ready) return;
-        connection.ready = true;
-        ready_.push_back(&connection);
+    auto into_ready() noexcept {
+        return [this](Connection<T>& connection) { ready_.add(connection); };
     }
 
-    /// Serves those that are ready, each its fair share in turn. Gives the number of requests handled.
     template <class Hooks>
     std::size_t serve_ready(Hooks& hooks, std::size_t budget) {
-        std::size_t handled = 0;
-        while (!ready_.empty() && handled < budget) {
-            serving_.swap(ready_);
-            std::size_t next = 0;
-            for (; next < serving_.size() && handled < budget; ++next) {
-                Connection<T>& connection = *serving_[next];
-                connection.ready = false;
-                handled += serve(hooks, connection, std::min(fair_share, budget - handled));
-            }
-            ready_.insert(ready_.begin(), serving_.begin() + static_cast<std::ptrdiff_t>(next), serving_.end());
-            serving_.clear();
-            if (handled == 0) break;  // what is ready again without a request (a new end) waits for the next turn
-        }
-        return handled;
+        return ready_.serve(
+            budget, [&](Connection<T>& connection, std::size_t share) { return serve(hooks, connection, share); });
     }
 
     template <class Hooks>
@@ -291,14 +255,14 @@ private:
                 return handled;
             }
             if (handled >= share) {
-                make_ready(connection);
+                ready_.add(connection);
                 return handled;
             }
             if (ended) {
                 connection.finish(why_ended(connection));
                 return handled;
             }
-            if (keep_hot(connection)) return handled;
+            if (running_ && hot_.keep(connection)) return handled;
             connection.end.arm(connection.interest());
             T::ServiceEnd::fence();
             if (!connection.end.look(connection.interest())) return handled;
@@ -310,7 +274,7 @@ private:
         if (connection.end.established()) {
             connection.opened = true;
             reception_.admission().establish(connection.uid);
-            ++totals_.accepted;
+            counters_.opened();
             hooks.connected(connection);
             return true;
         }
@@ -334,63 +298,21 @@ private:
         return connection.end.said_bye() ? EndReason::bye : EndReason::lost;
     }
 
-    // ---- the hot set: sessions that had traffic lately aren't armed, but looked at while run() spins
-
-    bool keep_hot(Connection<T>& connection) {
-        if (connection.hot) return true;
-        if constexpr (std::is_same_v<Wait, Block>) return false;
-        if (!running_ || !connection.busy_lately || hot_.size() >= most_hot || connection.interest() != Interest{Lane::requests, {}})
-            return false;
-        connection.hot = true;
-        hot_.push_back(&connection);
-        return true;
-    }
-
-    /// Waits as the wait strategy says; true once a hot session has something.
-    bool spin() {
-        if (hot_.empty()) return false;
-        TimeLimit limit = Wait::sleeps ? TimeLimit(forever) : TimeLimit(look_interval);
-        return wait_.spin(
-            [this] {
-                Frame frame;
-                for (Connection<T>* connection : hot_)
-                    if (connection->end.peek(Lane::requests, frame)) make_ready(*connection);
-                return !ready_.empty();
-            },
-            limit);
-    }
-
-    /// Arms the hot sessions that were quiet lately, or all of them, behind one fence.
-    void cool(bool all) {
-        const auto quiet = std::partition(hot_.begin(), hot_.end(), [all](Connection<T>* connection) {
-            return !all && std::exchange(connection->busy_lately, false);
-        });
-        for (auto at = quiet; at != hot_.end(); ++at) {
-            (*at)->hot = (*at)->busy_lately = false;
-            (*at)->end.arm((*at)->interest());
-        }
-        if (quiet == hot_.end()) return;
-        T::ServiceEnd::fence();
-        for (auto at = quiet; at != hot_.end(); ++at)
-            if ((*at)->end.look((*at)->interest())) make_ready(**at);
-        hot_.erase(quiet, hot_.end());
-    }
-
     template <class Hooks>
     void look_around(Hooks& hooks) {
-        cool(false);
+        if (hot_.full()) hot_.cool(false, into_ready());  // makes room for those that ring
         look_at_kernel(hooks, 0);
         looked_ = Clock::now();
     }
 
     template <class Hooks>
     void sleep(Hooks& hooks) {
-        cool(true);
+        hot_.cool(true, into_ready());
         if (!ready_.empty()) return;
         const auto start = Clock::now();
         look_at_kernel(hooks, -1);
         looked_ = Clock::now();
-        wait_.slept(looked_ - start);
+        hot_.slept(looked_ - start);
     }
 
     // ---- the end of a session
@@ -409,7 +331,7 @@ private:
                 }
                 connection.end.arm(connection.interest());
                 T::ServiceEnd::fence();
-                if (connection.end.look(connection.interest())) make_ready(connection);
+                if (connection.end.look(connection.interest())) ready_.add(connection);
                 return;
             }
             connection.lingering = false;
@@ -428,7 +350,8 @@ private:
             reaping_.swap(ending_);
             for (Connection<T>* connection : reaping_) {
                 connection->seal();
-                if (connection->opened && !std::exchange(connection->said_farewell, true)) hooks.disconnected(*connection);
+                if (connection->opened && !std::exchange(connection->said_farewell, true))
+                    hooks.disconnected(*connection);
             }
             for (Connection<T>* connection : reaping_) {
                 connection->ending = false;
@@ -441,11 +364,9 @@ private:
     void remove(Connection<T>& connection) {
         if (!connection.end.ended()) connection.end.shutdown();
         reception_.admission().leave(connection.uid, connection.opened);
-        totals_ += connection.counters;
-        totals_.calls_waiting -= connection.counters.calls_waiting;
-        connection.opened ? ++totals_.ended : ++refused_half_open_;
-        if (connection.ready) std::erase(ready_, &connection);
-        if (connection.hot) std::erase(hot_, &connection);
+        counters_.ended(connection);
+        ready_.forget(connection);
+        hot_.forget(connection);
         const std::size_t at = connection.index;
         std::swap(connections_[at], connections_.back());
         connections_[at]->index = at;
@@ -453,18 +374,14 @@ private:
     }
 
     ServiceStatistics counted() const {
-        ServiceStatistics sum = totals_;
-        for (const auto& connection : connections_) sum += connection->counters;
-        sum.refused = reception_.refused() + refused_half_open_;
-        return sum;
+        return counters_.now(connections_, reception_.admission(), reception_.refused());
     }
 
     const ServiceOptions options_;
     std::shared_ptr<Door> door_;
     BasicDescriptor<> epoll_;
-    BasicDescriptor<> timer_;
+    Timer timer_;
     Reception<T> reception_;
-    Wait wait_;
     SessionId next_id_ = 1;
     bool dispatching_ = false;
     bool running_ = false;
@@ -472,12 +389,10 @@ private:
     bool timer_set_ = false;
     Clock::time_point looked_{};
     Connections<T> connections_;
-    std::vector<Connection<T>*> ready_, serving_;
-    std::vector<Connection<T>*> hot_;
+    ReadyList<T> ready_;
+    HotSet<T> hot_;
     std::vector<Connection<T>*> ending_, reaping_;
-    ServiceStatistics totals_;
-    ServiceStatistics baseline_;
-    std::uint64_t refused_half_open_ = 0;
+    ServiceCounters counters_;
 };
 
 }  // namespace qbipc::detail

@@ -254,7 +254,7 @@ public:
         using End::End;
         ServiceEnd(ServiceEnd&& other) noexcept : End(std::move(other)), epoll_(std::exchange(other.epoll_, -1)) {}
         ServiceEnd& operator=(ServiceEnd&& other) noexcept {
-            End::operator=(std::move(other));
+            End::operator=(static_cast<End&&>(other));
             std::swap(epoll_, other.epoll_);
             return *this;
         }

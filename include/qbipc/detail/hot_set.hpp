@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/hot_set.hpp: the sessions that had traffic lately: they aren't armed, but looked at while the service spins.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <qbipc/detail/connection.hpp>
+#include <qbipc/time.hpp>
+#include <qbipc/transport.hpp>
+#include <qbipc/wait.hpp>
+
+namespace qbipc::detail {
+
+/// How a service waits: as the transport says where a look at a lane costs no system call (`T::looks_are_cheap`);
+/// others sleep.
+template <class T>
+struct ServiceWait {
+    using type = Block;
+};
+template <class T>
+    requires requires { requires T::looks_are_cheap; }
+struct ServiceWait<T> {
+    using type = typename T::Wait;
+};
+
+/// At most 16 sessions: looking at a few costs nothing beside one, at hundreds it costs microseconds. All others ring.
+template <TransportPolicy T>
+class HotSet {
+public:
+    using Wait = typename ServiceWait<T>::type;
+
+    /// How long everybody else may go unnoticed while hot sessions keep the service busy.
+    static constexpr Clock::duration look_interval = std::chrono::microseconds(50);
+
+    bool empty() const noexcept { return sessions_.empty(); }
+    bool full() const noexcept { return sessions_.size() >= most; }
+
+    /// A session has nothing more right now. True: it is looked at from here. False: it is to be armed.
+    bool keep(Connection<T>& session) {
+        if constexpr (std::is_same_v<Wait, Block>) return false;
+        const bool waits_for_requests_alone = session.interest() == Interest{Lane::requests, {}};
+        if (session.hot) {
+            if (waits_for_requests_alone) return true;
+            forget(session);  // what it waits for can't be seen in its lane
+            return false;
+        }
+        if (!session.busy_lately || full() || !waits_for_requests_alone) return false;
+        session.hot = true;
+        sessions_.push_back(&session);
+        return true;
+    }
+
+    void forget(Connection<T>& session) {
+        if (std::exchange(session.hot, false)) std::erase(sessions_, &session);
+    }
+
+    /// Waits as the wait strategy says, and gives each session that has something, or has ended, to `ready`. True:
+    /// there was one.
+    template <class Ready>
+    bool spin(Ready&& ready) {
+        TimeLimit limit = Wait::sleeps ? TimeLimit(forever) : TimeLimit(look_interval);
+        return wait_.spin(
+            [&] {
+                bool found = false;
+                Frame frame;
+                for (Connection<T>* session : sessions_) {
+                    if (!session->end.peek(Lane::requests, frame) && !session->end.ended()) continue;
+                    ready(*session);
+                    found = true;
+                }
+                return found;
+            },
+            limit);
+    }
+    void slept(Clock::duration time) { wait_.slept(time); }
+
+    /// Arms all of them behind one fence, or those that were quiet since the last time; gives those that have something
+    /// already to `ready`.
+    template <class Ready>
+    void cool(bool all, Ready&& ready) {
+        const auto quiet = std::partition(sessions_.begin(), sessions_.end(), [all](Connection<T>* session) {
+            return !all && std::exchange(session->busy_lately, false);
+        });
+        if (quiet == sessions_.end()) return;
+        for (auto at = quiet; at != sessions_.end(); ++at) {
+            (*at)->hot = (*at)->busy_lately = false;
+            (*at)->end.arm((*at)->interest());
+        }
+        T::ServiceEnd::fence();
+        for (auto at = quiet; at != sessions_.end(); ++at)
+            if ((*at)->end.look((*at)->interest())) ready(**at);
+        sessions_.erase(quiet, sessions_.end());
+    }
+
+private:
+    static constexpr std::size_t most = 16;
+
+    Wait wait_;
+    std::vector<Connection<T>*> sessions_;
+};
+
+}  // namespace qbipc::detail

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/ready_list.hpp: the sessions that have something to do, each of which gets its fair share in turn.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include <qbipc/detail/connection.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// First come, first served; who isn't done after his share goes to the end.
+template <TransportPolicy T>
+class ReadyList {
+public:
+    bool empty() const noexcept { return waiting_.empty(); }
+
+    void add(Connection<T>& session) {
+        if (session.ready) return;
+        session.ready = true;
+        waiting_.push_back(&session);
+    }
+
+    /// Not while serve() runs.
+    void forget(Connection<T>& session) {
+        if (session.ready) std::erase(waiting_, &session);
+    }
+
+    /// Calls `serve_one(session, share)`, which gives the number of requests handled, until all are served or `budget`
+    /// requests are handled. Gives their number.
+    template <class ServeOne>
+    std::size_t serve(std::size_t budget, ServeOne&& serve_one) {
+        std::size_t handled = 0;
+        while (!waiting_.empty() && handled < budget) {
+            serving_.swap(waiting_);
+            std::size_t next = 0;
+            for (; next < serving_.size() && handled < budget; ++next) {
+                Connection<T>& session = *serving_[next];
+                session.ready = false;
+                handled += serve_one(session, std::min(fair_share, budget - handled));
+            }
+            waiting_.insert(waiting_.begin(), serving_.begin() + static_cast<std::ptrdiff_t>(next), serving_.end());
+            serving_.clear();
+            if (handled == 0) break;  // who is ready again without a request waits for the next turn
+        }
+        return handled;
+    }
+
+private:
+    static constexpr std::size_t fair_share = 32;  // requests of one session before the next has its turn
+
+    std::vector<Connection<T>*> waiting_, serving_;
+};
+
+}  // namespace qbipc::detail
