@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -103,20 +104,22 @@ consteval bool different_ids() {
     return ids_are_different;
 }
 
-/// The parts by themselves: before a transport is known.
+template <class P>
+concept RoutesPart = requires {
+    { P::kind } -> std::convertible_to<PartKind>;
+};
+
+consteval bool any_of(std::initializer_list<bool> all) {
+    for (bool one : all)
+        if (one) return true;
+    return false;
+}
+
 template <class... Parts>
-consteval bool check_routes() {
-    constexpr bool mistaken[] = {(Parts::kind == PartKind::mistake)..., false};
-    for (bool mistake : mistaken)
-        if (mistake) return false;
+consteval bool check_parts() {
     using Facts = RoutesFacts<Parts...>;
-    constexpr auto any = [](std::initializer_list<bool> all) {
-        for (bool one : all)
-            if (one) return true;
-        return false;
-    };
     constexpr bool takes_requests_or_events_not_both =
-        !(any({Parts::takes_requests...}) && any({Parts::takes_events...}));
+        !(any_of({Parts::takes_requests...}) && any_of({Parts::takes_events...}));
     static_assert(
         takes_requests_or_events_not_both,
         "these routes mix requests and events: a service takes requests, a client receives events; make two routes()");
@@ -132,6 +135,20 @@ consteval bool check_routes() {
         static_assert(has_one_otherwise_at_most, "these routes have two otherwise(): one gets what no route took");
         return has_one_accept_at_most && has_one_otherwise_at_most;
     }
+}
+
+/// The parts by themselves: before a transport is known.
+template <class... Parts>
+consteval bool check_routes() {
+    constexpr bool parts_are_parts = !any_of({!RoutesPart<Parts>...});
+    static_assert(parts_are_parts,
+                  "routes() takes on<M>(handler), on_accept(), on_connect(), on_disconnect() and otherwise()");
+    if constexpr (!parts_are_parts)
+        return false;
+    else if constexpr (any_of({(Parts::kind == PartKind::mistake)...}))
+        return false;
+    else
+        return check_parts<Parts...>();
 }
 
 template <class Data, class F>

@@ -1,0 +1,7 @@
+// expect: this message has no Reply: send\(\) it, or give it `using Reply = ...;`
+// SPDX-License-Identifier: BSL-1.0
+#include "messages.hpp"
+
+void f(Client& client) {
+    (void)client.call(Clear{}, 1s);
+}

@@ -1,0 +1,7 @@
+// expect: this message is an event \(its id is an EventId\): a session sends it, a client receives it
+// SPDX-License-Identifier: BSL-1.0
+#include "messages.hpp"
+
+void f(Client& client) {
+    (void)client.call(Total{1}, 1s);
+}

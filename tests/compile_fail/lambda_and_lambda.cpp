@@ -1,0 +1,7 @@
+// expect: expected a policy, got a bool: `lambda && lambda` is C\+\+'s own &&; write qbipc::policy\(lambda\) && lambda
+// SPDX-License-Identifier: BSL-1.0
+#include "messages.hpp"
+
+constexpr auto tall = [](const qbipc::Credentials& who) { return who.uid > 9; };
+constexpr auto old = [](const qbipc::Credentials& who) { return who.pid > 9; };
+auto service = listen(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})), tall && old);

@@ -1,0 +1,11 @@
+// expect: the padding of this message can't be found, so it could leak memory
+// SPDX-License-Identifier: BSL-1.0
+#include "messages.hpp"
+
+struct Opaque {
+    static constexpr qbipc::MessageId id = 9;
+    unsigned low : 4;
+};
+void f(Client& client) {
+    (void)client.send(Opaque{});
+}
