@@ -145,15 +145,27 @@ struct Outgoing {
     static constexpr bool built = false;
     static constexpr std::size_t size(const X&) noexcept { return tail_offset<X>(); }
     static std::size_t write(const X& x, std::byte* to) noexcept {
-        if constexpr (fixed_size<X> != 0) clean_copy(to, x);
+        if constexpr (fixed_size<X> != 0) {
+            if constexpr (may_have_padding<X>) {
+                alignas(X) std::byte clean[sizeof(X)];  // `to` may be a lane: the peer could look before it is zeroed
+                clean_copy(clean, x);
+                std::memcpy(to, clean, sizeof(X));
+            } else {
+                std::memcpy(to, std::addressof(x), sizeof(X));
+            }
+        }
         if constexpr (tail_offset<X>() != fixed_size<X>)
             std::memset(to + fixed_size<X>, 0, tail_offset<X>() - fixed_size<X>);
         return tail_offset<X>();
     }
     static void copy(const X& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
-        alignas(X) std::array<std::byte, tail_offset<X>() + 1> whole;
-        write(x, whole.data());
-        std::memcpy(to, whole.data() + offset, size);
+        if constexpr (may_have_padding<X> || tail_offset<X>() != fixed_size<X>) {
+            std::array<std::byte, tail_offset<X>()> whole;
+            write(x, whole.data());
+            std::memcpy(to, whole.data() + offset, size);
+        } else if constexpr (fixed_size<X> != 0) {
+            std::memcpy(to, reinterpret_cast<const std::byte*>(std::addressof(x)) + offset, size);
+        }
     }
 };
 

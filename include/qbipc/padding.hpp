@@ -163,5 +163,14 @@ void clean_copy(void* to, const M& from) noexcept {
     }
 }
 
+/// Whether clean_copy<M>() may have to zero something.
+template <class M>
+inline constexpr bool may_have_padding = !no_padding<M> && !std::has_unique_object_representations_v<M> &&
+#if __has_builtin(__builtin_clear_padding)
+                                         true;
+#else
+                                         padding_mask<M>.runs != 0;
+#endif
+
 }  // namespace detail
 }  // namespace qbipc
