@@ -83,7 +83,7 @@ TEMPLATE_LIST_TEST_CASE("two threads exchange frames, and sleep and wake as they
     Session<TestType> session(wishes);
     constexpr std::uint32_t count = std::is_same_v<TestType, Stingy> ? 60 : 3000;
     const std::size_t largest = std::is_same_v<TestType, Stingy> ? 5000 : session.client->max_frame();
-    const auto size_of = [largest](std::uint32_t i) { return i % 16 == 0 ? largest - i % 7 : i * 37 % 300; };
+    const auto size_of = [&](std::uint32_t i) { return i % 16 == 0 ? largest - i % 7 : i * 37 % 300; };
     std::atomic<bool> good{true};
 
     // The client sends and takes the answers; the service answers each, and sends an event for every third.
