@@ -2,6 +2,7 @@
 // client.hpp: a client: calls a service, sends it messages, receives its events.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <memory>
 #include <system_error>
@@ -26,10 +27,10 @@ namespace qbipc {
 /// The connecting end. One thread's object; split() gives it to two. Its destruction disconnects.
 ///
 /// A wait ends at once when the service dies, whatever its limit: what the service had sent is still given, then
-/// `disconnected`. A function that was given to start() runs in dispatch(), receive(), wait() or call(), at the first of them
-/// after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive(). Functions
-/// for events never run inside call() and wait().
-/// After a fork it is the parent's: in the child everything gives used_after_fork, destruction closes descriptors only.
+/// `disconnected`. A function that was given to start() runs in dispatch(), receive(), wait() or call(), at the first
+/// of them after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive().
+/// Functions for events never run inside call() and wait(). After a fork it is the parent's: in the child everything
+/// gives used_after_fork, destruction closes descriptors only.
 template <TransportPolicy T>
 class Client {
 public:
@@ -37,12 +38,13 @@ public:
 
     /// Connects to the service at `address`. `auth` says who the service may be run by: root and this process's user,
     /// unless said otherwise. Blocking: until `limit`.
-    /// Errors: no_service (nobody listens there, 50 ms long; with Options::wait_for_service timed_out instead), timed_out,
-    /// wrong_service (`auth` said no; a policy's own code is given as it is), incompatible (names both sides), not_permitted
-    /// or another code (the service's refusal), too_many_sessions, bad_name, name_too_long, no_runtime_directory,
-    /// not_supported, descriptors_refused, or what the kernel said.
+    /// Errors: no_service (nobody listens there, 50 ms long; with Options::wait_for_service timed_out instead),
+    /// timed_out, wrong_service (`auth` said no; a policy's own code is given as it is), incompatible (names both
+    /// sides), not_permitted or another code (the service's refusal), too_many_sessions, bad_name, name_too_long,
+    /// no_runtime_directory, not_supported, descriptors_refused, or what the kernel said.
     template <class Auth = SameUserOrRoot>
-    static Result<Client> connect(const Address& address, TimeLimit limit, Auth auth = {}, Options options = {}) {
+    [[nodiscard]] static Result<Client> connect(const Address& address, TimeLimit limit, Auth auth = {},
+                                                Options options = {}) {
         if constexpr (detail::check_policy<Auth, T>()) {
             const auto check = [&auth](const Credentials& who) {
                 const std::error_code refusal = qbipc::check(auth, who);
@@ -56,14 +58,13 @@ public:
         }
     }
 
-    /// Calls the service and waits for the answer. One limit covers room, sending and answer; an answer that comes later is
-    /// dropped, and never given to another call. The request isn't recalled.
-    /// Gives the Reply, or Copy<Reply> where it has a tail; for bytes(), Copy<Raw>.
-    /// Errors: timed_out; disconnected; message_too_large (nothing was sent); what the service said: no_such_message,
-    /// wrong_size, not_permitted, handler_failed, unanswered, or the application's own code; wrong_size also where the
-    /// answer's size isn't the Reply's; protocol_violation.
+    /// Calls the service and waits for the answer. One limit covers room, sending and answer; an answer that comes
+    /// later is dropped, and never given to another call. The request isn't recalled. Gives the Reply, or Copy<Reply>
+    /// where it has a tail; for bytes(), Copy<Raw>. Errors: timed_out; disconnected; message_too_large (nothing was
+    /// sent); what the service said: no_such_message, wrong_size, not_permitted, handler_failed, unanswered, or the
+    /// application's own code; wrong_size also where the answer's size isn't the Reply's; protocol_violation.
     template <class X>
-    Result<detail::called_t<X>> call(X&& x, TimeLimit limit) {
+    [[nodiscard]] Result<detail::called_t<X>> call(X&& x, TimeLimit limit) {
         if constexpr (detail::check_call<X>()) {
             using M = detail::outgoing_message_t<X>;
             Result<detail::called_t<X>> result;
@@ -79,7 +80,7 @@ public:
 
     /// As call(); `visit(const View<Reply>&)` looks at the answer where it lies, instead of a copy.
     template <class X, class Visit>
-    Result<void> call(X&& x, TimeLimit limit, Visit&& visit) {
+    [[nodiscard]] Result<void> call(X&& x, TimeLimit limit, Visit&& visit) {
         if constexpr (detail::check_call<X>()) {
             using M = detail::outgoing_message_t<X>;
             Result<void> result;
@@ -95,17 +96,17 @@ public:
 
     /// Never right: a call needs a deadline.
     template <class X>
-    Result<detail::called_t<X>> call(X&&) {
+    [[nodiscard]] Result<detail::called_t<X>> call(X&&) {
         (void)detail::check_call_has_deadline<X>();
         return fail(make_error_code(errc::timed_out));
     }
 
-    /// Sends a one-way message at once. Blocking: never. What was accepted and is too large for the room there is goes out
-    /// with the operations that follow; flush() waits for that. Peer loss: a message sent to a service that is dying may be
-    /// lost without an error; alive() asks.
-    /// Errors: lane_full, message_too_large, disconnected; on error nothing was sent.
+    /// Sends a one-way message at once. Blocking: never. What was accepted and is too large for the room there is goes
+    /// out with the operations that follow; flush() waits for that. Peer loss: a message sent to a service that is
+    /// dying may be lost without an error; alive() asks. Errors: lane_full, message_too_large, disconnected; on error
+    /// nothing was sent.
     template <class X>
-    Result<void> send(X&& x) {
+    [[nodiscard]] Result<void> send(X&& x) {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0)) return fail(error);
         }
@@ -115,7 +116,7 @@ public:
     /// Sends a one-way message, and waits for room. Errors: timed_out (it is not delivered, not even in part),
     /// message_too_large, disconnected.
     template <class X>
-    Result<void> send(X&& x, TimeLimit limit) {
+    [[nodiscard]] Result<void> send(X&& x, TimeLimit limit) {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0, limit)) return fail(error);
         }
@@ -123,29 +124,30 @@ public:
     }
 
     /// Waits until all that send() accepted is out. Errors: timed_out, disconnected.
-    Result<void> flush(TimeLimit limit) {
+    [[nodiscard]] Result<void> flush(TimeLimit limit) {
         if (auto error = state_->flush(limit)) return fail(error);
         return {};
     }
 
-    /// Sends a call at once and gives a token for its answer. Blocking: never. Errors: as send(); lane_full also when 4,096
-    /// calls are outstanding.
+    /// Sends a call at once and gives a token for its answer. Blocking: never. Errors: as send(); lane_full also when
+    /// 4,096 calls are outstanding.
     template <class X>
-    auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> {
+    [[nodiscard]] auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> {
         if constexpr (detail::check_call<X>())
             return state_->template start<detail::outgoing_message_t<X>>(x);
         else
             return fail(make_error_code(errc::disconnected));
     }
 
-    /// Sends a call whose answer is given to `then(Result<Received<Reply>>)`, exactly once: by `limit`, which covers room
-    /// and answer, with timed_out at the latest. Blocking: while there is no room. Errors: as send(x, limit); `then`
-    /// doesn't run where start() gives an error.
+    /// Sends a call whose answer is given to `then(Result<Received<Reply>>)`, exactly once: by `limit`, which covers
+    /// room and answer, with timed_out at the latest. Blocking: while there is no room. Errors: as send(x, limit);
+    /// `then` doesn't run where start() gives an error.
     template <class X, class Then>
-    Result<void> start(X&& x, TimeLimit limit, Then&& then) {
+    [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) {
         if constexpr (detail::check_call<X>() && detail::check_then<X, Then>()) {
             using M = detail::outgoing_message_t<X>;
-            if (auto error = state_->start(x, limit, detail::outcome_function<M, MemoryOf<T>>(std::forward<Then>(then))))
+            if (auto error =
+                    state_->start(x, limit, detail::outcome_function<M, MemoryOf<T>>(std::forward<Then>(then))))
                 return fail(error);
         }
         return {};
@@ -155,24 +157,24 @@ public:
     /// Errors: timed_out (the token stays good: wait again), disconnected (also for a token of another client, or used
     /// already), and the service's as for call().
     template <class M>
-    Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) {
+    [[nodiscard]] Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) {
         return detail::wait_for(*state_, pending, Party::whole, limit);
     }
 
-    /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never. Gives the number of
-    /// events; those that the selector doesn't take are dropped.
-    /// Errors: disconnected, once everything that came before was given; protocol_violation; would_recurse.
+    /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never. Gives the number
+    /// of events; those that the selector doesn't take are dropped. Errors: disconnected, once everything that came
+    /// before was given; protocol_violation; would_recurse.
     template <class Selector>
-    Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) {
+    [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) {
         if constexpr (detail::check_event_selector<Client, T, Selector>())
-            return state_->dispatch(*this, detail::unwrapped(selector), budget.frames, true);
+            return state_->dispatch(*this, detail::unwrapped(selector), budget.frames);
         else
             return std::size_t{0};
     }
 
     /// As dispatch(), but waits for an event first. Errors: as dispatch(), and timed_out.
     template <class Selector>
-    Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
+    [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
         if constexpr (detail::check_event_selector<Client, T, Selector>())
             return state_->receive(*this, detail::unwrapped(selector), Party::whole, limit);
         else
@@ -183,7 +185,7 @@ public:
     /// something to do, deadlines and the service's death included. Made at the first call; -1 where the kernel gives
     /// none (errno says why). Synchronous calls in between never swallow its announcements.
     int fd() {
-        auto made = state_->make_loop();
+        auto made = state_->announce();
         if (made) return *made;
         errno = made.error().value();
         return -1;
@@ -197,11 +199,12 @@ public:
     bool alive() { return !state_->over() && state_->end.alive(); }
 
     ClientStatistics statistics() const noexcept {
-        return {state_->requests_sent, state_->responses_taken, state_->late_answers, state_->events_taken, state_->events_missed};
+        return {state_->requests_sent, state_->responses_taken, state_->late_answers, state_->events_taken,
+                state_->events_missed};
     }
 
-    /// Says bye and ends the connection. What send() accepted still goes out. Blocking: only where an accepted rest waits
-    /// for room, and then one second at most. Outstanding functions get `disconnected`.
+    /// Says bye and ends the connection. What send() accepted still goes out. Blocking: only where an accepted rest
+    /// waits for room, and then one second at most. Outstanding functions get `disconnected`.
     void disconnect() {
         state_->disconnect();
         state_->calls->fail_all(make_error_code(errc::disconnected));

@@ -2,6 +2,7 @@
 // halves.hpp: a client split in two: one thread sends, another receives.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <memory>
 #include <system_error>
@@ -28,7 +29,9 @@ using called_t = Received<answer_of_t<outgoing_message_t<X>>>;
 template <class X, class Then>
 consteval bool check_then() {
     constexpr bool takes_the_result = std::invocable<std::decay_t<Then>&, Result<called_t<X>>>;
-    static_assert(takes_the_result, "the function given to start() takes the answer: (qbipc::Result<Reply>), or for a Reply with a tail (qbipc::Result<qbipc::Copy<Reply>>)");
+    static_assert(takes_the_result,
+                  "the function given to start() takes the answer: (qbipc::Result<Reply>), or for a Reply with a tail "
+                  "(qbipc::Result<qbipc::Copy<Reply>>)");
     return takes_the_result;
 }
 
@@ -46,7 +49,8 @@ UniqueFunction<void(const Outcome&)> outcome_function(Then&& then) {
 /// What wait() does, for a client and for a receiving half.
 template <TransportPolicy T, class M>
 Result<Received<answer_of_t<M>>> wait_for(ClientState<T>& state, Pending<M>& pending, Party party, TimeLimit limit) {
-    if (pending.slot() == nullptr || pending.calls() != state.calls.get()) return fail(make_error_code(errc::disconnected));
+    if (pending.slot() == nullptr || pending.calls() != state.calls.get())
+        return fail(make_error_code(errc::disconnected));
     if (auto error = state.await_slot(*pending.slot(), party, limit)) return fail(error);
     CallSlot& slot = *pending.slot();
     auto result = read_answer<M, PlainMemory>({slot.header, slot.payload.data(), slot.payload.size()});
@@ -60,8 +64,8 @@ Result<Received<answer_of_t<M>>> wait_for(ClientState<T>& state, Pending<M>& pen
 template <TransportPolicy T>
 class Client;
 
-/// The sending half of a client that was split: send() and start() in one thread. Destroying it ends the connection once
-/// what was sent is out; the other half then gets what had come, and `disconnected`.
+/// The sending half of a client that was split: send() and start() in one thread. Destroying it ends the connection
+/// once what was sent is out; the other half then gets what had come, and `disconnected`.
 template <TransportPolicy T>
 class SendingHalf {
 public:
@@ -77,14 +81,14 @@ public:
 
     /// As Client::send().
     template <class X>
-    Result<void> send(X&& x) {
+    [[nodiscard]] Result<void> send(X&& x) {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0)) return fail(error);
         }
         return {};
     }
     template <class X>
-    Result<void> send(X&& x, TimeLimit limit) {
+    [[nodiscard]] Result<void> send(X&& x, TimeLimit limit) {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0, limit)) return fail(error);
         }
@@ -93,24 +97,25 @@ public:
 
     /// As Client::start(); the function runs in the receiving half's thread.
     template <class X>
-    auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> {
+    [[nodiscard]] auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> {
         if constexpr (detail::check_call<X>())
             return state_->template start<detail::outgoing_message_t<X>>(x);
         else
             return fail(make_error_code(errc::disconnected));
     }
     template <class X, class Then>
-    Result<void> start(X&& x, TimeLimit limit, Then&& then) {
+    [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) {
         if constexpr (detail::check_call<X>() && detail::check_then<X, Then>()) {
             using M = detail::outgoing_message_t<X>;
-            if (auto error = state_->start(x, limit, detail::outcome_function<M, MemoryOf<T>>(std::forward<Then>(then))))
+            if (auto error =
+                    state_->start(x, limit, detail::outcome_function<M, MemoryOf<T>>(std::forward<Then>(then))))
                 return fail(error);
         }
         return {};
     }
 
     /// Waits until what send() accepted and the lane had no room for is out. Errors: timed_out, disconnected.
-    Result<void> flush(TimeLimit limit) {
+    [[nodiscard]] Result<void> flush(TimeLimit limit) {
         if (auto error = state_->flush(limit)) return fail(error);
         return {};
     }
@@ -144,26 +149,26 @@ public:
 
     /// As Client::wait().
     template <class M>
-    Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) {
+    [[nodiscard]] Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) {
         return detail::wait_for(*state_, pending, Party::receiver, limit);
     }
     /// As Client::dispatch() and Client::receive().
     template <class Selector>
-    Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) {
+    [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) {
         if constexpr (detail::check_event_selector<ReceivingHalf, T, Selector>())
-            return state_->dispatch(*this, detail::unwrapped(selector), budget.frames, false);
+            return state_->dispatch(*this, detail::unwrapped(selector), budget.frames);
         else
             return std::size_t{0};
     }
     template <class Selector>
-    Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
+    [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
         if constexpr (detail::check_event_selector<ReceivingHalf, T, Selector>())
             return state_->receive(*this, detail::unwrapped(selector), Party::receiver, limit);
         else
             return std::size_t{0};
     }
     /// As Client::fd(). Made by split() already.
-    Result<int> fd() { return state_->make_loop(); }
+    [[nodiscard]] Result<int> fd() { return state_->make_loop(); }
     std::size_t max_message() const noexcept { return state_->end.max_message(); }
     const Credentials& service_credentials() const { return state_->end.peer(); }
 

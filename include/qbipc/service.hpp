@@ -129,7 +129,7 @@ public:
     using PrivateData = private_data_t<Selector>;
 
     /// As the free function listen(), with the types named.
-    static Result<Service> listen(const Address& address, Selector selector, Auth auth, ServiceOptions options = {}) {
+    [[nodiscard]] static Result<Service> listen(const Address& address, Selector selector, Auth auth, ServiceOptions options = {}) {
         auto guard = detail::ForkGuard::here();
         if (!guard) return fail(guard.error());
         auto listener = T::listen(address, options);
@@ -147,14 +147,14 @@ public:
 
     /// Does what is to be done now, at most `budget`, and gives the number of requests handled; what is left over makes
     /// fd() readable at once. Blocking: never. Errors: would_recurse (from inside a handler), used_after_fork.
-    Result<std::size_t> dispatch(Budget budget = {}) {
+    [[nodiscard]] Result<std::size_t> dispatch(Budget budget = {}) {
         if (auto error = usable()) return fail(error);
         return state_->loop->dispatch(state_->hooks, budget);
     }
 
     /// Serves until `stop` is requested or stopper() was called. Waits as the transport's wait strategy says.
     /// Errors: would_recurse, used_after_fork.
-    Result<void> run(std::stop_token stop = {}) {
+    [[nodiscard]] Result<void> run(std::stop_token stop = {}) {
         if (auto error = usable()) return fail(error);
         state_->loop->run(state_->hooks, stop);
         return {};
@@ -166,7 +166,7 @@ public:
     /// The door for other threads: `f(service)` runs in the dispatch thread, in the order of posting. `f` must not throw;
     /// what it throws is lost. Errors: disconnected (the service is being destroyed). Threads: any.
     template <class F>
-    Result<void> post(F&& f) {
+    [[nodiscard]] Result<void> post(F&& f) {
         auto call = [state = state_.get(), f = std::forward<F>(f)]() mutable {
             Reference service(state);
             state->hooks.guarded([&] { f(*service); });
@@ -213,7 +213,7 @@ private:
 /// unless said otherwise, root and the service's own user.
 /// Errors: address_in_use, bad_name, name_too_long, no_runtime_directory, not_supported, or what the kernel said.
 template <TransportPolicy T, class Selector, class Auth = SameUserOrRoot>
-auto listen(const Address& address, Selector selector, Auth auth = {}, ServiceOptions options = {}) {
+[[nodiscard]] auto listen(const Address& address, Selector selector, Auth auth = {}, ServiceOptions options = {}) {
     if constexpr (!detail::check_policy<Auth, T>()) {
         return Result<detail::NoService>{};
     } else if constexpr (!detail::check_selector<T, Selector>()) {
