@@ -446,3 +446,27 @@ TEST_CASE("after a hang-up all that was sent is given, and a peer that goes on g
         }
     }
 }
+
+TEST_CASE("after a hang-up no marker leads past the lap", "[lane]") {
+    TestLane lane(small_shape(16));
+    REQUIRE(lane.advance_to(15 * line));
+    lane.reader.end_after_one_lap();
+    for (std::uint64_t k = 0; k < 15; ++k) REQUIRE((lane.send(k, 0) && lane.receive(k, 0)));
+    lane.reader.show_credit();
+    REQUIRE(lane.send(15, 150));  // three lines where two are left: a marker, and the frame behind it
+    REQUIRE(lane.word(14 * line) == wrap_marker);
+    Frame frame;
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(lane.reader.peek(frame));
+    CHECK(lane.reader.taken() <= (15 + 16) * line);
+    CHECK_FALSE(lane.reader.violated());
+}
+
+TEST_CASE("the line cleared ahead is populated too", "[lane]") {
+    TestLane lane(LaneShape::of(min_lane), 16 * line);
+    std::memset(lane.data() + 16 * line, 0xee, 48 * line);
+    std::uint64_t sent = 0;
+    while (lane.send(sent, 0)) ++sent;
+    CHECK(sent == 15);
+    CHECK(lane.writer.refused() == Room::populate);
+    CHECK(lane.data()[16 * line] == std::byte{0xee});
+}
