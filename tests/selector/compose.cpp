@@ -221,6 +221,18 @@ TEST_CASE("event routes stand side by side for a client", "[selector]") {
     CHECK(elected == 2);
 }
 
+TEST_CASE("selectors side by side hear of the end in reverse", "[selector]") {
+    std::string order;
+    const auto tell = [&](char c) { return [&order, c](auto&) { order += c; }; };
+    auto selector = qbipc::side_by_side(routes(qbipc::on_connect(tell('a')), qbipc::on_disconnect(tell('1'))),
+                                        routes(qbipc::on_connect(tell('b')), qbipc::on_disconnect(tell('2'))));
+    std::tuple<qbipc::NoData, qbipc::NoData> data;
+    Session session(data);
+    selector.connected(session);
+    selector.disconnected(session);
+    CHECK(order == "ab21");
+}
+
 TEST_CASE("side_by_side nests", "[selector]") {
     auto selector = qbipc::side_by_side(
         qbipc::side_by_side(routes<Log>(on<Get>([](auto& s, const Get&) { return Value{s->value}; })),
