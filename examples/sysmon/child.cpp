@@ -30,6 +30,7 @@ Child::Child(const std::string& program, std::vector<std::string> arguments, std
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return;
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
 

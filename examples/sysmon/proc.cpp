@@ -15,7 +15,7 @@
 namespace sysmon {
 namespace {
 
-constexpr std::size_t longest_command = 64 * 1024;
+constexpr std::size_t longest_command = std::size_t{64} * 1024;
 constexpr std::uint32_t most_descriptors = 1000;
 
 class Descriptor {
@@ -33,7 +33,7 @@ private:
 };
 
 /// A file's text, at most `limit` bytes of it. Files of /proc don't know their size.
-qbipc::Result<std::string> read_text(int directory, const char* name, std::size_t limit = 1024 * 1024) {
+qbipc::Result<std::string> read_text(int directory, const char* name, std::size_t limit = std::size_t{1} << 20) {
     const Descriptor file(::openat(directory, name, O_RDONLY | O_CLOEXEC));
     if (file.get() < 0) return qbipc::fail_system(errno);
     std::string text;

@@ -2,6 +2,8 @@
 // table.cpp: what sysmon's clients print. All text that comes from a process goes through printable().
 #include "table.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <string>
@@ -36,7 +38,7 @@ void print_machine(const Load& load, std::span<const Core> cores) {
     std::printf("\ncpu     %5.1f %%\n", percent(load.busy));
     for (const Core& core : cores) {
         constexpr int width = 40;
-        const auto filled = static_cast<int>(core.busy * width + 0.5f);
+        const auto filled = std::clamp<long>(std::lround(core.busy * width), 0, width);
         std::printf("cpu%-4u %5.1f %% |%-*s|\n", core.number, percent(core.busy), width,
                     std::string(static_cast<std::size_t>(filled), '#').c_str());
     }
