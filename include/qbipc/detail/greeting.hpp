@@ -49,7 +49,7 @@ Result<void> send_reply(int socket, const Reply& reply, std::span<const int> des
     if (!descriptors.empty()) {
         message.msg_control = control.data();
         message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-        cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+        auto* const rights = reinterpret_cast<cmsghdr*>(control.data());  // g++ thinks CMSG_FIRSTHDR may be null here
         rights->cmsg_level = SOL_SOCKET;
         rights->cmsg_type = SCM_RIGHTS;
         rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
