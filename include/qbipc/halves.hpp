@@ -167,8 +167,13 @@ public:
         else
             return std::size_t{0};
     }
-    /// As Client::fd(). Made by split() already.
-    [[nodiscard]] Result<int> fd() { return state_->make_loop(); }
+    /// As Client::fd().
+    int fd() {
+        auto made = state_->announce();
+        if (made) return *made;
+        errno = made.error().value();
+        return -1;
+    }
     std::size_t max_message() const noexcept { return state_->end.max_message(); }
     const Credentials& service_credentials() const { return state_->end.peer(); }
 

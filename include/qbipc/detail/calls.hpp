@@ -44,8 +44,8 @@ struct CallSlot {
     std::vector<std::byte> payload;
 };
 
-/// The slots of one connection. A call's correlation says its slot: at most 4,096 are outstanding at once. No locks: the
-/// state of a slot says whose it is, and each change of owner is one atomic operation.
+/// The slots of one connection. A call's correlation says its slot: at most 4,096 are outstanding at once. No locks:
+/// the state of a slot says whose it is, and each change of owner is one atomic operation.
 class Calls {
 public:
     static constexpr std::size_t most = 4096;
@@ -117,19 +117,24 @@ public:
         return static_cast<std::int32_t>(issued_.load(std::memory_order_acquire) - correlation) >= 0;
     }
 
-    /// The answer of a found slot has come. False: nobody wanted it any more.
+    /// The answer of a found slot has come, and a function waits for it: the function, which is the caller's to run.
+    /// The slot is free then. Null: no function waits.
+    UniqueFunction<void(const Outcome&)> take_waiting(CallSlot& slot) noexcept {
+        if (slot.state.load(std::memory_order_acquire) != CallSlot::waiting || !slot.then) return {};
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return {};
+        auto then = take_function(slot);
+        slot.state.store(CallSlot::vacant, std::memory_order_release);
+        return then;
+    }
+
+    /// The answer of a found slot has come, for its token. False: nobody wanted it any more.
     template <MemoryPolicy Memory>
     bool complete(CallSlot& slot, const ReceivedMessage& message) {
         std::uint32_t expected = CallSlot::waiting;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) {
             slot.state.store(CallSlot::vacant, std::memory_order_release);  // it was dropped
             return false;
-        }
-        if (slot.then) {
-            auto then = take_function(slot);
-            slot.state.store(CallSlot::vacant, std::memory_order_release);
-            then({{}, &message});
-            return true;
         }
         slot.header = message.header;
         slot.payload.resize(message.size);
@@ -142,9 +147,10 @@ public:
 
     /// Runs the functions whose deadline has passed, with timed_out; or, with another error, all of them.
     void expire(Clock::time_point now) {
-        if (functions_.load(std::memory_order_relaxed) == 0 || now.time_since_epoch().count() < nearest_.load(std::memory_order_relaxed))
+        if (functions_.load(std::memory_order_relaxed) == 0 ||
+            now.time_since_epoch().count() < nearest_.load(std::memory_order_relaxed))
             return;
-        nearest_.store(never, std::memory_order_relaxed);
+        nearest_.store(never);
         for_each_function([&](CallSlot& slot) {
             if (slot.deadline <= now)
                 end(slot, CallSlot::dropped, make_error_code(errc::timed_out));
@@ -158,9 +164,7 @@ public:
     }
 
     /// When expire() has something to do next. Threads: any.
-    Clock::time_point nearest() const noexcept {
-        return Clock::time_point(Clock::duration(nearest_.load(std::memory_order_relaxed)));
-    }
+    Clock::time_point nearest() const noexcept { return Clock::time_point(Clock::duration(nearest_.load())); }
     bool has_functions() const noexcept { return functions_.load(std::memory_order_relaxed) != 0; }
 
     // ---- the token's thread
@@ -194,9 +198,9 @@ private:
 
     bool bring_forward(Clock::time_point deadline) noexcept {
         const Clock::rep at = deadline.time_since_epoch().count();
-        Clock::rep now = nearest_.load(std::memory_order_relaxed);
+        Clock::rep now = nearest_.load();
         while (at < now)
-            if (nearest_.compare_exchange_weak(now, at, std::memory_order_relaxed)) return true;
+            if (nearest_.compare_exchange_weak(now, at)) return true;
         return false;
     }
 

@@ -16,6 +16,7 @@
 #include <qbipc/detail/loop_descriptor.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
+#include <qbipc/detail/waiting.hpp>
 #include <qbipc/event.hpp>
 #include <qbipc/outgoing.hpp>
 #include <qbipc/pending.hpp>
@@ -62,7 +63,8 @@ public:
     /// Sends a request, and waits for room as long as `limit` says.
     template <class X>
     std::error_code send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
-        const auto error = requests.send_waiting(end, x, header(x, kind, correlation), [&] { return wait_for_room(limit); });
+        const auto error =
+            requests.send_waiting(end, x, header(x, kind, correlation), [&] { return wait_for_room(limit); });
         if (!error) [[likely]]
             ++requests_sent;
         return error;
@@ -95,7 +97,8 @@ public:
     template <class X>
     std::error_code start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
         CallSlot* slot = calls->open();
-        if (slot == nullptr) return make_error_code(errc::lane_full);
+        for (Backoff backoff; slot == nullptr; slot = calls->open())
+            if (auto stop = wait_for_slot(limit, backoff)) return stop;
         const std::uint32_t correlation = slot->correlation;
         const auto deadline = limit.deadline().at();
         const bool nearest = calls->await(*slot, std::move(then), deadline);
@@ -112,37 +115,38 @@ public:
     /// Waits for the answer of a call without a slot and gives it to `use`, in place.
     template <class Use>
     std::error_code await_answer(std::uint32_t correlation, TimeLimit& limit, Use&& use) {
+        if (looking_) [[unlikely]]
+            return make_error_code(errc::would_recurse);
+        Waiter me{correlation, waiter_};
+        const Waiting now{waiter_, me};
         bool waited = false;
-        ReceivedMessage message;
-        for (;;) {
-            while (responses.next(end, message)) {
-                const bool mine = message.header.correlation == correlation;
-                if (mine) [[likely]] {
-                    const Release release{*this, responses};
-                    ++responses_taken;
-                    use(message);
-                } else {
+        std::error_code stop;
+        for (ReceivedMessage message; !stop;) {
+            while (!me.done && responses.next(end, message)) {
+                if (message.header.correlation != correlation) [[unlikely]] {
                     complete(message);
+                    continue;
                 }
-                if (mine) {
-                    if (waited) announce_again();
-                    return {};
-                }
+                const Release release{*this, responses};
+                show(message, use);
+                me.done = true;
+                if (waited) break;
+                return {};
             }
-            std::error_code stop = over();
-            if (!stop) {
-                waited = true;
-                stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
-            }
-            if (stop) {
-                announce_again();
-                return stop;
-            }
+            if (me.done) break;
+            stop = over();
+            if (stop) break;
+            waited = true;
+            stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
         }
+        if (me.kept) show({me.header, me.payload.data(), me.payload.size()}, use);
+        announce_again();
+        return stop;
     }
 
     /// Waits until a slot is done.
     std::error_code await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
+        if (looking_) return make_error_code(errc::would_recurse);
         bool waited = false;
         for (;;) {
             take_answers();
@@ -160,64 +164,58 @@ public:
         }
     }
 
-    /// Takes in what is there now. Gives the number of events; disconnected once all that came was given.
+    /// Takes in what is there now, for a loop. Gives the number of events; disconnected once all that came was given.
     template <class Peer, class Selector>
-    Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget, bool flushes) {
-        if (dispatching_) return fail(make_error_code(errc::would_recurse));
-        if (loop) {
+    Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
+        if (dispatching_ || looking_) return fail(make_error_code(errc::would_recurse));
+        if (announces_) {
             end.quiet();
             loop->quiet();
         }
-        std::size_t count = 0;
-        std::error_code ended;
-        {
-            const Dispatching now(*this);
-            ended = end.ended();  // before the lanes: what came before it is still there to be taken
-            if (flushes && requests.has_rest()) (void)requests.flush(end);
-            take_answers();
-            calls->expire(calls->has_functions() ? Clock::now() : Clock::time_point{});
-            ReceivedMessage message;
-            for (; count < budget && events.next(end, message); ++count) {
-                const Release release{*this, events};
-                count_event(message.header.correlation);
-                Event<Memory> event(message, scratch_);
-                (void)selector(peer, event);
-            }
-            if (ended || violated()) calls->fail_all(over());
-        }
+        auto count = take_in(peer, selector, budget);
         announce_again();
-        if (count == 0 && (ended || violated())) return fail(over());
         return count;
     }
 
-    /// As dispatch(), and waits for an event where there is none.
+    /// The same, and waits for an event where there is none.
     template <class Peer, class Selector>
     Result<std::size_t> receive(Peer& peer, Selector& selector, Party party, TimeLimit limit) {
-        for (;;) {
-            auto count = dispatch(peer, selector, static_cast<std::size_t>(-1), party == Party::whole);
-            if (!count || *count != 0) return count;
-            Interest interest{Lane::responses | Lane::events, {}};
-            if (party == Party::whole && requests.has_rest()) interest.room = Lane::requests;
-            if (auto stop = wait(interest, party, limit)) {
-                announce_again();
-                return fail(stop);
+        if (dispatching_ || looking_) return fail(make_error_code(errc::would_recurse));
+        for (bool waited = false;; waited = true) {
+            auto count = take_in(peer, selector, static_cast<std::size_t>(-1));
+            std::error_code stop;
+            if (count && *count == 0) {
+                Interest interest{Lane::responses | Lane::events, {}};
+                if (!split && requests.has_rest()) interest.room = Lane::requests;
+                stop = wait(interest, party, limit);
+                if (!stop) continue;
+                count = fail(stop);
             }
+            if (waited || stop) announce_again();
+            return count;
         }
     }
 
     /// The loop's descriptor; the first call makes it and announces from then on.
-    Result<int> make_loop() {
-        if (!loop) {
-            auto made = LoopDescriptor::make(end.descriptors());
-            if (!made) return fail(made.error());
-            loop = std::move(*made);
-            announce_again();
-        }
+    Result<int> announce() {
+        if (auto error = make_loop()) return fail(error);
+        if (!std::exchange(announces_, true)) announce_again();
         return loop->fd();
     }
 
+    /// For split(), which needs its timer, too.
+    std::error_code make_loop() {
+        if (loop) return {};
+        auto made = LoopDescriptor::make(end.descriptors());
+        if (!made) return made.error();
+        loop = std::move(*made);
+        return {};
+    }
+
     /// Why nothing more will come, or no error.
-    std::error_code over() const noexcept { return violated() ? make_error_code(errc::protocol_violation) : end.ended(); }
+    std::error_code over() const noexcept {
+        return violated() ? make_error_code(errc::protocol_violation) : end.ended();
+    }
 
     End end;
     std::shared_ptr<Calls> calls;
@@ -246,18 +244,57 @@ private:
     template <class Receiver>
     Release(ClientState&, Receiver&) -> Release<Receiver>;
 
-    struct Dispatching {
-        explicit Dispatching(ClientState& of) noexcept : state(of) { state.dispatching_ = true; }
-        Dispatching(const Dispatching&) = delete;
-        Dispatching& operator=(const Dispatching&) = delete;
-        ~Dispatching() { state.dispatching_ = false; }
-        ClientState& state;
+    /// A call that waits for its answer; of those inside a function that runs meanwhile, the outer ones are kept here.
+    struct Waiter {
+        std::uint32_t correlation;
+        Waiter* outer;
+        bool done = false;  ///< its answer has come
+        bool kept = false;  ///< to an inner call, which left it here
+        Header header{};
+        std::vector<std::byte> payload{};
+    };
+    struct Waiting {
+        Waiting(Waiter*& at, Waiter& me) noexcept : innermost(at) { innermost = &me; }
+        Waiting(const Waiting&) = delete;
+        Waiting& operator=(const Waiting&) = delete;
+        ~Waiting() { innermost = innermost->outer; }
+        Waiter*& innermost;
+    };
+
+    /// Says that a user's function runs, for as long as it does.
+    struct Looking {
+        explicit Looking(bool& flag) noexcept : says(flag) { says = true; }
+        Looking(const Looking&) = delete;
+        Looking& operator=(const Looking&) = delete;
+        ~Looking() { says = false; }
+        bool& says;
     };
 
     template <class X>
     static Header header(const X& x, Kind kind, std::uint32_t correlation) noexcept {
         const auto [service, id] = ids_of(x);
         return {0, kind, 0, service, id, correlation};
+    }
+
+    template <class Peer, class Selector>
+    Result<std::size_t> take_in(Peer& peer, Selector& selector, std::size_t budget) {
+        const Looking now(dispatching_);
+        const std::error_code ended = end.ended();  // before the lanes: what came before it is still there to be taken
+        if (!split && requests.has_rest()) (void)requests.flush(end);
+        take_answers();
+        if (calls->has_functions()) calls->expire(Clock::now());
+        std::size_t count = 0;
+        ReceivedMessage message;
+        for (; count < budget && events.next(end, message); ++count) {
+            const Release release{*this, events};
+            count_event(message.header.correlation);
+            Event<Memory> event(message, scratch_);
+            (void)selector(peer, event);
+        }
+        if (!ended && !violated()) return count;
+        calls->fail_all(over());
+        if (count == 0) return fail(over());
+        return count;
     }
 
     bool violated() const noexcept { return violated_ || responses.violated() || events.violated(); }
@@ -269,6 +306,21 @@ private:
         const auto stop = wait(Interest{Lane::responses, Lane::requests}, Party::whole, limit);
         announce_again();
         return stop;
+    }
+
+    /// So many calls are outstanding that there is no slot. A sending half can't be woken by the other one's thread: it
+    /// looks again.
+    std::error_code wait_for_slot(TimeLimit& limit, Backoff& backoff) {
+        if (auto error = end.ended()) return error;
+        if (!split) {
+            take_answers();
+            const auto stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
+            announce_again();
+            return stop;
+        }
+        if (limit.deadline().passed()) return make_error_code(errc::timed_out);
+        pause_until(limit.deadline(), backoff.next());
+        return {};
     }
 
     /// One wait, cut short by the deadline of a function: that isn't the caller's timed_out.
@@ -284,26 +336,58 @@ private:
         return error == errc::timed_out && nearest < limit.deadline().at() ? std::error_code{} : error;
     }
 
-    static std::error_code error_of_wait(const Result<void>& result) { return result ? std::error_code{} : result.error(); }
+    static std::error_code error_of_wait(const Result<void>& result) {
+        return result ? std::error_code{} : result.error();
+    }
 
     void take_answers() {
         ReceivedMessage message;
         while (responses.next(end, message)) complete(message);
     }
 
-    /// An answer that nobody waits for right now: into its slot, to its function, or away.
+    template <class Use>
+    void show(const ReceivedMessage& message, Use&& use) {
+        const Looking now(looking_);
+        ++responses_taken;
+        use(message);
+    }
+
+    /// An answer that isn't the innermost call's: to an outer call, into its slot, to its function, or away.
     void complete(const ReceivedMessage& message) {
+        for (Waiter* outer = waiter_; outer != nullptr; outer = outer->outer) {
+            if (outer->correlation != message.header.correlation || outer->done) continue;
+            const Release release{*this, responses};
+            outer->header = message.header;
+            outer->payload.resize(message.size);
+            Memory::copy_in(outer->payload.data(), message.payload, message.size);
+            outer->done = outer->kept = true;
+            return;
+        }
+        CallSlot* slot = calls->find(message.header.correlation);
+        if (auto then = slot != nullptr ? calls->take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
+            ++responses_taken;
+            return run(then, message);
+        }
         const Release release{*this, responses};
-        const std::uint32_t correlation = message.header.correlation;
-        CallSlot* slot = calls->find(correlation);
         if (slot != nullptr && calls->template complete<Memory>(*slot, message)) {
             ++responses_taken;
-        } else if (slot != nullptr || calls->was_issued(correlation)) {
+        } else if (slot != nullptr || calls->was_issued(message.header.correlation)) {
             ++late_answers;
         } else {
             violated_ = true;
             end.shutdown();
         }
+    }
+
+    /// Runs a function on a private copy, after the lane has its place back: it may call(), which reads the same lane.
+    void run(UniqueFunction<void(const Outcome&)>& then, const ReceivedMessage& message) {
+        std::vector<std::byte> copy = std::move(spare_);
+        copy.resize(message.size);
+        Memory::copy_in(copy.data(), message.payload, message.size);
+        const ReceivedMessage mine{message.header, copy.data(), message.size};
+        responses.done(end);
+        then({{}, &mine});
+        spare_ = std::move(copy);
     }
 
     void count_event(std::uint32_t number) noexcept {
@@ -314,19 +398,33 @@ private:
 
     /// After the flags were taken down: up again for the loop; and what came meanwhile, or is due, it is told at once.
     void announce_again() {
-        if (!loop || dispatching_) return;
+        if (!announces_ || dispatching_) return;
         Interest interest{Lane::responses | Lane::events, {}};
         if (!split && requests.has_rest()) interest.room = Lane::requests;
         if (!end.arm(interest) || violated())
-            loop->alarm_now();
+            set_alarm(Clock::time_point{});
         else
-            loop->alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max());
+            set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max());
     }
 
-    bool dispatching_ = false;
+    /// The sending half may bring a deadline forward meanwhile, and set the alarm itself: the nearer one must stay.
+    void set_alarm(Clock::time_point at) {
+        const bool wanted = at != Clock::time_point::max();
+        if (!wanted && !alarm_set_) return;
+        alarm_set_ = wanted;
+        loop->alarm(at);
+        while (calls->has_functions() && calls->nearest() < at) loop->alarm(at = calls->nearest());
+    }
+
+    Waiter* waiter_ = nullptr;
+    bool dispatching_ = false;  ///< events are given to their functions
+    bool looking_ = false;      ///< an answer is looked at in its lane
+    bool announces_ = false;    ///< a loop watches: fd() was asked for
+    bool alarm_set_ = false;
     bool violated_ = false;
     std::uint32_t last_event_ = 0;
-    std::vector<std::byte> scratch_;
+    std::vector<std::byte> scratch_;  ///< tails of events
+    std::vector<std::byte> spare_;    ///< answers for functions
 };
 
 }  // namespace qbipc::detail
