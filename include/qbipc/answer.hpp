@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -81,7 +82,7 @@ public:
         if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
         if (link->door->in_dispatch_thread()) return link->port ? link->port->answer(call_, reply) : make_error_code(errc::disconnected);
         std::vector<std::byte> copy(reply.size);
-        const Result<std::size_t> used = reply.write(reply.object, copy.data());
+        const Result<std::size_t> used = write(reply, copy.data(), link);
         if (!used) {
             post_error(std::move(link), used.error());
             return used.error();
@@ -102,6 +103,15 @@ public:
     }
 
 private:
+    /// What the user gave to build() may throw: the call is answered nevertheless.
+    Result<std::size_t> write(const AnyOutgoing& reply, std::byte* to, const std::shared_ptr<AnswerLink>& link) {
+        try {
+            return reply.write(reply.object, to);
+        } catch (...) {
+            post_error(link, make_error_code(errc::handler_failed));
+            throw;
+        }
+    }
     bool post_error(std::shared_ptr<AnswerLink> link, std::error_code error) {
         Door& door = *link->door;
         return door.post([link = std::move(link), call = call_, error] {
@@ -109,7 +119,8 @@ private:
         });
     }
     void drop() noexcept {
-        if (link_) (void)fail(make_error_code(errc::unanswered));
+        // A handler that throws takes its Answer with it on the way out.
+        if (link_) (void)fail(make_error_code(std::uncaught_exceptions() > 0 ? errc::handler_failed : errc::unanswered));
     }
 
     std::shared_ptr<AnswerLink> link_;

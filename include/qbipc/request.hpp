@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <qbipc/answer.hpp>
+#include <qbipc/detail/checks.hpp>
 #include <qbipc/detail/connection.hpp>
 #include <qbipc/ids.hpp>
 #include <qbipc/incoming.hpp>
@@ -41,10 +43,12 @@ public:
     /// Answers with anything outgoing. Of a one-way message, which nobody waits for: does nothing.
     /// Errors: as Answer::send.
     template <class X>
-    Result<void> reply(const X& x) {
-        if (!is_call() || settled_) return {};
-        settled_ = true;
-        if (auto error = connection_.reply(message_.header, x)) return qbipc::fail(error);
+    Result<void> reply(X&& x) {
+        if constexpr (detail::check_any_reply<X>()) {
+            if (!is_call() || settled_) return {};
+            settled_ = true;
+            if (auto error = connection_.reply(message_.header, std::as_const(x))) return qbipc::fail(error);
+        }
         return {};
     }
 

@@ -331,3 +331,18 @@ TEST_CASE("a handler's exception passes through to the service, which answers fo
     Request add(Add{});
     CHECK_THROWS(selector(session, add));
 }
+
+TEST_CASE("an Answer that dies with a handler that throws says so, one that is merely dropped is unanswered",
+          "[routes]") {
+    auto selector = routes(on<Add>([](const Add& add, qbipc::Answer<Sum> answer) {
+        if (add.a > 0) throw std::runtime_error("no");
+        (void)answer;
+    }));
+    qbipc::NoData none;
+    Session session(none);
+    Request throwing(Add{1, 0}), dropping(Add{0, 0});
+    CHECK_THROWS(selector(session, throwing));
+    CHECK(selector(session, dropping));
+    CHECK(throwing.error() == errc::handler_failed);
+    CHECK(dropping.error() == errc::unanswered);
+}
