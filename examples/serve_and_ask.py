@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
-"""usage: serve_and_ask.py PROGRAM: starts `PROGRAM serve ADDRESS`, then `PROGRAM ask ADDRESS` until the service is up, and
-ends the service by SIGTERM. Passes where asking ended with status 0 and the service was still there."""
+"""usage: serve_and_ask.py PROGRAM: starts `PROGRAM serve ADDRESS`, then `PROGRAM ask ADDRESS`, again only as long as nobody
+serves yet, and ends the service by SIGTERM. Passes where asking ended with status 0 and the service was still there."""
 import os
 import pathlib
 import signal
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def main() -> int:
@@ -19,7 +19,8 @@ def main() -> int:
         give_up = time.monotonic() + PATIENCE
         while True:
             asked = subprocess.run([program, "ask", address], capture_output=True, text=True, timeout=PATIENCE)
-            if asked.returncode == 0 or time.monotonic() > give_up or service.poll() is not None:
+            early = "no service listens" in asked.stderr
+            if not early or time.monotonic() > give_up or service.poll() is not None:
                 break
             time.sleep(0.05)
         print(asked.stdout + asked.stderr, end="")
