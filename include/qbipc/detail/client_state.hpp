@@ -12,10 +12,12 @@
 #include <vector>
 
 #include <qbipc/detail/answers.hpp>
+#include <qbipc/detail/call_waiter.hpp>
 #include <qbipc/detail/calls.hpp>
 #include <qbipc/detail/loop_descriptor.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
+#include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/detail/waiting.hpp>
 #include <qbipc/event.hpp>
 #include <qbipc/outgoing.hpp>
@@ -117,29 +119,28 @@ public:
     std::error_code await_answer(std::uint32_t correlation, TimeLimit& limit, Use&& use) {
         if (looking_) [[unlikely]]
             return make_error_code(errc::would_recurse);
-        Waiter me{correlation, waiter_};
-        const Waiting now{waiter_, me};
+        CallWaiter me(waiters_, correlation);
         bool waited = false;
         std::error_code stop;
         for (ReceivedMessage message; !stop;) {
-            while (!me.done && responses.next(end, message)) {
+            while (!me.done() && responses.next(end, message)) {
                 if (message.header.correlation != correlation) [[unlikely]] {
                     complete(message);
                     continue;
                 }
                 const Release release{*this, responses};
                 show(message, use);
-                me.done = true;
+                me.took();
                 if (waited) break;
                 return {};
             }
-            if (me.done) break;
+            if (me.done()) break;
             stop = over();
             if (stop) break;
             waited = true;
             stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
         }
-        if (me.kept) show({me.header, me.payload.data(), me.payload.size()}, use);
+        if (me.kept()) show(me.message(), use);
         announce_again();
         return stop;
     }
@@ -244,32 +245,6 @@ private:
     template <class Receiver>
     Release(ClientState&, Receiver&) -> Release<Receiver>;
 
-    /// A call that waits for its answer; of those inside a function that runs meanwhile, the outer ones are kept here.
-    struct Waiter {
-        std::uint32_t correlation;
-        Waiter* outer;
-        bool done = false;  ///< its answer has come
-        bool kept = false;  ///< to an inner call, which left it here
-        Header header{};
-        std::vector<std::byte> payload{};
-    };
-    struct Waiting {
-        Waiting(Waiter*& at, Waiter& me) noexcept : innermost(at) { innermost = &me; }
-        Waiting(const Waiting&) = delete;
-        Waiting& operator=(const Waiting&) = delete;
-        ~Waiting() { innermost = innermost->outer; }
-        Waiter*& innermost;
-    };
-
-    /// Says that a user's function runs, for as long as it does.
-    struct Looking {
-        explicit Looking(bool& flag) noexcept : says(flag) { says = true; }
-        Looking(const Looking&) = delete;
-        Looking& operator=(const Looking&) = delete;
-        ~Looking() { says = false; }
-        bool& says;
-    };
-
     template <class X>
     static Header header(const X& x, Kind kind, std::uint32_t correlation) noexcept {
         const auto [service, id] = ids_of(x);
@@ -278,7 +253,7 @@ private:
 
     template <class Peer, class Selector>
     Result<std::size_t> take_in(Peer& peer, Selector& selector, std::size_t budget) {
-        const Looking now(dispatching_);
+        const ScopeFlag now(dispatching_);
         const std::error_code ended = end.ended();  // before the lanes: what came before it is still there to be taken
         if (!split && requests.has_rest()) (void)requests.flush(end);
         take_answers();
@@ -347,22 +322,14 @@ private:
 
     template <class Use>
     void show(const ReceivedMessage& message, Use&& use) {
-        const Looking now(looking_);
+        const ScopeFlag now(looking_);
         ++responses_taken;
         use(message);
     }
 
     /// An answer that isn't the innermost call's: to an outer call, into its slot, to its function, or away.
     void complete(const ReceivedMessage& message) {
-        for (Waiter* outer = waiter_; outer != nullptr; outer = outer->outer) {
-            if (outer->correlation != message.header.correlation || outer->done) continue;
-            const Release release{*this, responses};
-            outer->header = message.header;
-            outer->payload.resize(message.size);
-            Memory::copy_in(outer->payload.data(), message.payload, message.size);
-            outer->done = outer->kept = true;
-            return;
-        }
+        if (waiters_.template keep<Memory>(message)) return responses.done(end);
         CallSlot* slot = calls->find(message.header.correlation);
         if (auto then = slot != nullptr ? calls->take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
             ++responses_taken;
@@ -416,7 +383,7 @@ private:
         while (calls->has_functions() && calls->nearest() < at) loop->alarm(at = calls->nearest());
     }
 
-    Waiter* waiter_ = nullptr;
+    CallWaiters waiters_;
     bool dispatching_ = false;  ///< events are given to their functions
     bool looking_ = false;      ///< an answer is looked at in its lane
     bool announces_ = false;    ///< a loop watches: fd() was asked for
