@@ -240,6 +240,9 @@ TEMPLATE_LIST_TEST_CASE("a service's loop learns of room once it asks for it", "
         session.client->release(lane);
         session.client->peek(lane, frame);
     }
+    // It is told without asking again.
+    REQUIRE(readable(session.house.epoll.get(), patience));
+    session.service->drain();
     for (int turn = 0; !put(*session.service, lane, 3000, sent); ++turn) {
         REQUIRE(turn < 100);
         REQUIRE(session.serve({{}, lane}));
