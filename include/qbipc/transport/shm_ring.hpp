@@ -30,15 +30,19 @@
 namespace qbipc {
 
 /// Frames through shared memory.
-/// @tparam Wait    what a client's wait does while its lane is empty; one object for each thread that waits
+/// @tparam W       what a client's wait, and a service's run(), do while lanes are empty; one object for each thread
+/// that waits
 /// @tparam Kernel  every system call; tests put others in its place
 /// @tparam M       every access to shared memory; likewise
-template <WaitStrategy Wait = Adaptive, class Kernel = LinuxKernel, MemoryPolicy M = PlainMemory>
+template <WaitStrategy W = Adaptive, class Kernel = LinuxKernel, MemoryPolicy M = PlainMemory>
 struct BasicShmRing {
+    using Wait = W;
     using Memory = M;
     using ClientEnd = detail::ShmClientEnd<Wait, Kernel, Memory>;
     using ServiceEnd = detail::ShmServiceEnd<Kernel, Memory>;
 
+    /// A look at a lane is one load, so a service's run() may spin.
+    static constexpr bool looks_are_cheap = true;
     static constexpr Vouch vouches = Vouch::pid | Vouch::user | Vouch::group;
 
     class Visitor {
