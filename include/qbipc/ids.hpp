@@ -9,7 +9,7 @@
 namespace qbipc {
 namespace detail {
 
-template <class Number, class T>
+template <class T>
 concept NumberOrEnum = (std::integral<T> || std::is_enum_v<T>)&&!std::same_as<T, bool>;
 
 }  // namespace detail
@@ -18,7 +18,7 @@ concept NumberOrEnum = (std::integral<T> || std::is_enum_v<T>)&&!std::same_as<T,
 struct ServiceId {
     std::uint16_t value = 0;
     constexpr ServiceId() noexcept = default;
-    template <detail::NumberOrEnum<std::uint16_t> T>
+    template <detail::NumberOrEnum T>
     constexpr ServiceId(T number) noexcept : value(static_cast<std::uint16_t>(number)) {}
     friend constexpr bool operator==(ServiceId, ServiceId) noexcept = default;
 };
@@ -27,7 +27,7 @@ struct ServiceId {
 struct MessageId {
     std::uint32_t value = 0;
     constexpr MessageId() noexcept = default;
-    template <detail::NumberOrEnum<std::uint32_t> T>
+    template <detail::NumberOrEnum T>
     constexpr MessageId(T number) noexcept : value(static_cast<std::uint32_t>(number)) {}
     friend constexpr bool operator==(MessageId, MessageId) noexcept = default;
 };
@@ -36,7 +36,7 @@ struct MessageId {
 struct EventId {
     std::uint32_t value = 0;
     constexpr EventId() noexcept = default;
-    template <detail::NumberOrEnum<std::uint32_t> T>
+    template <detail::NumberOrEnum T>
     constexpr EventId(T number) noexcept : value(static_cast<std::uint32_t>(number)) {}
     friend constexpr bool operator==(EventId, EventId) noexcept = default;
 };
