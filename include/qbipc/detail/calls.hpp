@@ -175,7 +175,7 @@ public:
     }
     /// The answer was taken.
     static void vacate(CallSlot& slot) noexcept {
-        if (slot.payload.capacity() > 4096) slot.payload = {};
+        if (slot.payload.capacity() > 4096) std::vector<std::byte>().swap(slot.payload);
         slot.state.store(CallSlot::vacant, std::memory_order_release);
     }
 

@@ -15,9 +15,12 @@ namespace qbipc::detail {
 /// Kinds that a message on this lane may have.
 constexpr bool belongs(Kind kind, Lane lane) noexcept {
     switch (lane) {
-        case Lane::requests: return kind == Kind::call || kind == Kind::one_way;
-        case Lane::responses: return kind == Kind::answer || kind == Kind::error;
-        case Lane::events: return kind == Kind::event;
+        case Lane::requests:
+            return kind == Kind::call || kind == Kind::one_way;
+        case Lane::responses:
+            return kind == Kind::answer || kind == Kind::error;
+        case Lane::events:
+            return kind == Kind::event;
     }
     return false;
 }
@@ -122,7 +125,7 @@ private:
 
     void drop() {
         assembling_ = complete_ = false;
-        if (assembly_.capacity() > std::size_t{256} << 10) assembly_ = {};
+        if (assembly_.capacity() > std::size_t{256} << 10) std::vector<std::byte>().swap(assembly_);
     }
 
     Lane lane_;
