@@ -58,12 +58,14 @@ public:
         return true;
     }
 
-    /// The frame that peek() gave is done with: its place may be overwritten once credit is shown.
+    /// The frame that peek() gave is done with: its place may be overwritten once credit is shown. Where the next one
+    /// isn't there yet, that is now: the peek that follows may find it, for a peer that was waiting for an answer is as
+    /// fast as this side, and its lane would never seem empty.
     void release() noexcept {
         assert(span_ != 0);
         tail_ += span_;
         span_ = 0;
-        if (tail_ - shown_ >= shape_.step) show_credit();
+        if (tail_ - shown_ >= shape_.step || Memory::load_relaxed(word(tail_ & mask_)) == 0) show_credit();
     }
 
     /// Tells the writer of all room there is. Before arming, and by itself at each step and when the lane is found
