@@ -28,7 +28,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         for name in programs:
-            command = [*compiler, *flags_of(build), "-I.", "-Werror", name, "-o", name + ".out", "-pthread"]
+            command = [*compiler, *flags_of(build), "-O0", "-I.", "-Werror", name, "-o", name + ".out", "-pthread"]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
             print(f"{name}: {'compiles' if done.returncode == 0 else 'does not compile'}\n{done.stderr}", end="")
             if done.returncode != 0:
