@@ -183,6 +183,8 @@ using Result = tl::expected<T, std::error_code>;
 
 /// `return fail(errc::x);` in a function that gives a Result. Takes any error code enum.
 inline tl::unexpected<std::error_code> fail(std::error_code error) { return tl::unexpected<std::error_code>(error); }
+/// The same for `std::errc`, which is no error code enum.
+inline tl::unexpected<std::error_code> fail(std::errc error) { return fail(std::make_error_code(error)); }
 
 /// `return fail(errno)`-style: an error of the system.
 inline tl::unexpected<std::error_code> fail_system(int error_number) {
