@@ -350,6 +350,40 @@ TEMPLATE_LIST_TEST_CASE("a client's halves work in two threads, with the service
     CHECK(service.comes_to("bye", 1));
 }
 
+TEMPLATE_LIST_TEST_CASE("a session's data can be held on to past its connection and its service [ref count]",
+                        "[process][libqb]", Transports) {
+    std::optional<SessionRef<TestType, Sum>> kept;
+    const auto name = unique_name();
+    auto service = listen<TestType>(
+        name, routes<Sum>(on_connect([&kept](auto& session) {
+                              session->value = 17;
+                              kept.emplace(session.ref());
+                          }),
+                          on<Add>([](auto& session, const Add& add) { return Sum{session->value += add.a}; })));
+    REQUIRE(service);
+    const auto serve_until = [&](auto&& done) { return eventually([&] { return service->dispatch() && done(); }); };
+    Peer<TestType> client("client", name);
+    REQUIRE(serve_until([&] { return kept.has_value(); }));
+    CHECK(client.line() == "connected");
+    client.tell("add");
+    REQUIRE(serve_until([&] { return (*kept)->value == 18; }));
+    CHECK(kept->connected());
+    CHECK(kept->send(qbipc::testing::Hello{1}));
+    CHECK(was_killed(client.kill()));
+    REQUIRE(serve_until([&] { return !kept->connected(); }));
+    for (int i = 0; i < 4; ++i) CHECK(error_of(kept->send(qbipc::testing::Hello{1})) == errc::disconnected);
+    kept->disconnect();
+
+    kept.reset();
+    Peer<TestType> another("client", name);
+    REQUIRE(serve_until([&] { return kept.has_value(); }));
+    { const auto gone = std::move(*service); }
+    CHECK_FALSE(kept->connected());
+    for (int i = 0; i < 4; ++i) CHECK(error_of(kept->send(qbipc::testing::Hello{1})) == errc::disconnected);
+    CHECK((*kept)->value == 17);
+    kept.reset();
+}
+
 TEMPLATE_LIST_TEST_CASE("after a restart of the service, clients are told and connect again", "[process]", Transports) {
     const auto name = unique_name();
     for (int round = 0; round < 3; ++round) {

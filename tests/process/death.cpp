@@ -101,9 +101,6 @@ TEMPLATE_LIST_TEST_CASE("a client that dies is lost, one that ends says bye, and
 TEMPLATE_LIST_TEST_CASE("what a client had sent before it was killed is taken", "[process]", Transports) {
     ServicePeer<TestType> service;
     REQUIRE(service.ready());
-    service.signal(SIGSTOP);
-    // It can't be let in while the service is stopped.
-    service.signal(SIGCONT);
     ClientPeer<TestType> client(service.name);
     REQUIRE(client.connected());
     REQUIRE(client.ask("add") == "sum 1");

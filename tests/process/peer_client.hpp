@@ -176,6 +176,20 @@ int obey(C client, const Address& address, Lines& lines) {
         } else if (verb == "fork") {
             const auto child = fork_in_the_middle(client);
             std::cout << child << ' ' << outcome(client.call(Add{0, 0}, patience)) << std::endl;
+        } else if (verb == "leave") {  // a child that holds on to all descriptors until this input ends
+            if (::fork() == 0) {
+                ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+                pollfd input{0, 0, 0};
+                ::poll(&input, 1, -1);
+                ::_exit(0);
+            }
+            std::cout << "left" << std::endl;
+        } else if (verb == "disconnect") {
+            client.disconnect();
+            std::cout << "ok" << std::endl;
+        } else if (verb == "exec") {
+            (void)client.fd();  // with the descriptors that only a loop needs
+            std::cout << execute_a_child() << std::endl;
         } else if (verb == "storm") {
             words >> count;
             std::cout << storm<T>(client, address, count) << std::endl;

@@ -13,12 +13,14 @@
 #include <optional>
 #include <poll.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -69,6 +71,10 @@ bool pump(Books& books, S& session) {
         const bool with = wish.every == 0 || number % wish.every == 0;
         const auto sent = session.send(with_tail(Tick{number}, pattern(number, with ? wish.size : 0)));
         if (!sent && sent.error() == errc::lane_full && wish.patient != 0) return false;
+        if (!sent && sent.error() == errc::disconnected) {
+            wish.count = 0;
+            break;
+        }
         if (!sent) ++books.refused_events;
         session->ticks = number;
     }
@@ -154,6 +160,52 @@ void report(S& service, const Books& books) {
               << " maps=" << session_mappings() << " memory=" << memory_in_use() << " sleeps=" << sleeps() << std::endl;
 }
 
+/// Runs this program anew, and gives what it says of the descriptors that it was born with.
+inline std::string execute_a_child() {
+    int out[2];
+    if (::pipe2(out, O_CLOEXEC) != 0) return "no pipe";
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    std::string program = "/proc/self/exe", verb = "descriptors";
+    char* const words[] = {program.data(), verb.data(), nullptr};
+    pid_t child = -1;
+    ::posix_spawn(&child, words[0], &actions, nullptr, words, environ);
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::close(out[1]);
+    std::string said;
+    char letter = 0;
+    while (::read(out[0], &letter, 1) == 1 && letter != '\n') said += letter;
+    ::close(out[0]);
+    ::waitpid(child, nullptr, 0);
+    return said;
+}
+
+/// A child that was forked, not re-executed, tries to use its parent's service.
+template <class S>
+std::string fork_a_service(S& service) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        int wrong = 0;
+        {
+            S mine = std::move(service);
+            const auto dispatched = mine.dispatch();
+            wrong |= !dispatched && dispatched.error() == errc::used_after_fork ? 0 : 1;
+            const auto ran = mine.run();
+            wrong |= !ran && ran.error() == errc::used_after_fork ? 0 : 2;
+            for (auto& session : mine.sessions()) {
+                const auto sent = session.send(qbipc::testing::Hello{1});
+                wrong |= !sent && sent.error() == errc::used_after_fork ? 0 : 4;
+                session.disconnect();
+            }
+        }
+        ::_exit(wrong);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return "child " + std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
 inline std::optional<Stopper> stop_by_signal;
 
 /// Interrupts every blocking call, a thousand times a second, as a program with a profiling timer does.
@@ -212,7 +264,14 @@ int serve(const std::string& address, const Arguments& arguments, Auth auth) {
             ::poll(both, 2, -1);
             if (both[0].revents != 0 && !service->dispatch()) return 1;
             if (both[1].revents != 0) more = lines.fill();
-            while (lines.take(line)) report(*service, books);
+            while (lines.take(line)) {
+                if (line == "fork")
+                    std::cout << fork_a_service(*service) << std::endl;
+                else if (line == "exec")
+                    std::cout << execute_a_child() << std::endl;
+                else
+                    report(*service, books);
+            }
         }
     } else {
         const int done = ::eventfd(0, EFD_CLOEXEC);

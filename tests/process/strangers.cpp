@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSL-1.0
+// Strangers at the door: other versions, other machines, silent ones, slow ones, noisy ones; spoken by hand.
+#include <future>
+
+#include "process/peers.hpp"
+#include "process/raw.hpp"
+
+using namespace qbipc;
+using namespace qbipc::testing;
+using qbipc::detail::HandshakeBytes;
+using qbipc::detail::Speaker;
+using qbipc::detail::TransportId;
+
+namespace {
+
+/// Ways to differ, and what the error says of both sides. `theirs`: the stranger's.
+struct Difference {
+    const char* what;
+    void (*apply)(Speaker&);
+    const char* ours;
+    const char* theirs;
+};
+
+const Difference differences[] = {
+    {"version", [](Speaker& speaker) { speaker.version = 77; }, "1", "77"},
+    {"word size", [](Speaker& speaker) { speaker.word_bits = 32; }, "64-bit", "32-bit"},
+    {"byte order", [](Speaker& speaker) { speaker.byte_order = 2; }, "little-endian", "big-endian"},
+    {"cache line", [](Speaker& speaker) { speaker.line_size = 128; }, "64", "128"},
+    {"transport", [](Speaker& speaker) { speaker.transport = static_cast<TransportId>(9); }, "", "transport 9"},
+};
+
+bool mentions(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+template <class T>
+RawPeer open_session(const std::string& name) {
+    auto raw = RawPeer::connect(name);
+    REQUIRE(raw);
+    REQUIRE(raw.shake_hands(id_of<T>()));
+    CHECK(raw.descriptors() == (std::is_same_v<T, ShmRing> ? 3u : 1u));
+    return raw;
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a client that differs is told so, with both sides named", "[process]", Transports) {
+    ServicePeer<TestType> service;
+    REQUIRE(service.ready());
+    for (const auto& difference : differences) {
+        INFO(difference.what);
+        detail::Hello hello;
+        hello.speaker.transport = id_of<TestType>();
+        difference.apply(hello.speaker);
+        auto raw = RawPeer::connect(service.name);
+        REQUIRE(raw);
+        REQUIRE(raw.send(detail::encode(hello)));
+        const auto reply = raw.read_reply(hello.speaker);
+        REQUIRE_FALSE(reply);
+        CHECK(reply.error() == errc::incompatible);
+        INFO(reply.error().message());
+        CHECK(mentions(reply.error().message(), difference.ours));
+        CHECK(mentions(reply.error().message(), difference.theirs));
+        CHECK(raw.hung_up());
+    }
+    auto client = Client<TestType>::connect(service.name, patience);
+    REQUIRE(client);
+    CHECK(client->call(Add{1, 0}, patience));
+    CHECK(service.status()["refused"] == 5);
+}
+
+TEMPLATE_LIST_TEST_CASE("a service that differs is refused by name, whatever it says", "[process]", Transports) {
+    for (const auto& difference : differences) {
+        INFO(difference.what);
+        const auto name = unique_name();
+        auto house = RawPeer::listen(name);
+        REQUIRE(house);
+        auto connecting =
+            std::async(std::launch::async, [&] { return error_of(Client<TestType>::connect(name, patience)); });
+        auto visitor = house.accept();
+        REQUIRE(visitor.read_block());
+        detail::Reply reply;
+        reply.speaker.transport = id_of<TestType>();
+        difference.apply(reply.speaker);
+        reply.status = detail::Status::ok;
+        REQUIRE(visitor.send(detail::encode(reply)));
+        const auto error = connecting.get();
+        INFO(error.message());
+        CHECK(error == errc::incompatible);
+        CHECK(mentions(error.message(), difference.ours));
+        CHECK(mentions(error.message(), difference.theirs));
+    }
+}
+
+TEST_CASE("a client of another transport is told which one the service speaks", "[process]") {
+    ServicePeer<UnixSocket> service;
+    REQUIRE(service.ready());
+    const auto error = error_of(Client<ShmRing>::connect(service.name, patience));
+    CHECK(error == errc::incompatible);
+    CHECK(mentions(error.message(), "ShmRing"));
+    CHECK(mentions(error.message(), "UnixSocket"));
+}
+
+TEMPLATE_LIST_TEST_CASE("what isn't a handshake is a violation, on both sides", "[process]", Transports) {
+    ServicePeer<TestType> service;
+    REQUIRE(service.ready());
+    auto raw = RawPeer::connect(service.name);
+    REQUIRE(raw.send(HandshakeBytes{}));
+    Speaker speaker;
+    speaker.transport = id_of<TestType>();
+    CHECK(error_of(raw.read_reply(speaker)) == errc::protocol_violation);
+    CHECK(raw.hung_up());
+
+    const auto name = unique_name();
+    auto house = RawPeer::listen(name);
+    auto connecting =
+        std::async(std::launch::async, [&] { return error_of(Client<TestType>::connect(name, patience)); });
+    auto visitor = house.accept();
+    REQUIRE(visitor.read_block());
+    REQUIRE(visitor.send(HandshakeBytes{}));
+    CHECK(connecting.get() == errc::protocol_violation);
+}
+
+TEMPLATE_LIST_TEST_CASE(
+    "a service that hangs up without a word, or says nothing, costs its client no more than the deadline", "[process]",
+    Transports) {
+    const auto name = unique_name();
+    auto house = RawPeer::listen(name);
+    REQUIRE(house);
+    auto connecting =
+        std::async(std::launch::async, [&] { return error_of(Client<TestType>::connect(name, patience)); });
+    auto visitor = house.accept();
+    REQUIRE(visitor.read_block());
+    visitor.close();
+    CHECK(connecting.get() == errc::disconnected);
+    CHECK(error_of(Client<TestType>::connect(name, 100ms)) == errc::timed_out);
+}
+
+TEMPLATE_LIST_TEST_CASE("hello and reply may come byte by byte", "[process]", Transports) {
+    ServicePeer<TestType> service;
+    REQUIRE(service.ready());
+    detail::Hello hello;
+    hello.speaker.transport = id_of<TestType>();
+    hello.max_message = 1 << 16;
+    hello.lane_size = 1 << 20;
+    auto raw = RawPeer::connect(service.name);
+    REQUIRE(raw);
+    for (const auto byte : detail::encode(hello)) {
+        REQUIRE(raw.send({&byte, 1}));
+        std::this_thread::yield();
+    }
+    const auto reply = raw.read_reply(hello.speaker);
+    REQUIRE(reply);
+    CHECK(reply->max_message == 1 << 16);
+    REQUIRE(raw.send_byte(1));
+    CHECK(service.comes_to("sessions", 1));
+    raw.close();
+    CHECK(service.comes_to("lost", 1));
+
+    const auto name = unique_name();
+    auto house = RawPeer::listen(name);
+    auto connecting =
+        std::async(std::launch::async, [&] { return error_of(Client<TestType>::connect(name, patience)); });
+    auto visitor = house.accept();
+    REQUIRE(visitor.read_block());
+    for (const auto byte : detail::encode(detail::refusal(hello.speaker, make_error_code(errc::not_permitted)))) {
+        REQUIRE(visitor.send({&byte, 1}));
+        std::this_thread::yield();
+    }
+    CHECK(connecting.get() == errc::not_permitted);
+}
+
+TEMPLATE_LIST_TEST_CASE("silent visitors hold their places only for a time, and honest ones get through", "[process]",
+                        Transports) {
+    // At the limit that the handshake takes here, all of the 64 places are taken by one user.
+    ServicePeer<TestType> service({"handshake=300", "half_open_per_user=64"});
+    REQUIRE(service.ready());
+    const auto before = service.status();
+    std::vector<RawPeer> silent;
+    for (int i = 0; i < 64; ++i) {
+        silent.push_back(RawPeer::connect(service.name));
+        REQUIRE(silent.back());
+        if (i % 2 == 1) REQUIRE(silent.back().send_byte(0x71));  // one byte of hello is as good as none
+        if (i % 8 == 7) REQUIRE(silent.back().send(std::array<std::byte, 200>{}));
+    }
+    auto client = Client<TestType>::connect(service.name, patience);
+    REQUIRE(client);
+    CHECK(client->call(Add{1, 0}, patience));
+    Speaker speaker;
+    speaker.transport = id_of<TestType>();
+    for (auto& one : silent) {
+        CHECK(error_of(one.read_reply(speaker)) == errc::timed_out);
+        CHECK(one.hung_up());
+    }
+    CHECK(service.comes_to("half_open", 0));
+    client->disconnect();
+    CHECK(service.comes_to("sessions", 0));
+    CHECK(service.status()["fds"] == before.at("fds"));
+}
+
+TEMPLATE_LIST_TEST_CASE("one who never confirms is not a session, and is dropped in time", "[process]", Transports) {
+    ServicePeer<TestType> service({"handshake=300"});
+    REQUIRE(service.ready());
+    const auto before = service.status();
+    auto raw = RawPeer::connect(service.name);
+    REQUIRE(raw);
+    REQUIRE(raw.say_hello(id_of<TestType>()));
+    Speaker speaker;
+    speaker.transport = id_of<TestType>();
+    REQUIRE(raw.read_reply(speaker));
+    CHECK(raw.hung_up());
+    const auto after = service.status();
+    CHECK(after.at("connects") == 0);
+    CHECK(after.at("disconnects") == 0);
+    CHECK(after.at("half_open") == 0);
+    CHECK(after.at("fds") == before.at("fds"));
+    CHECK(after.at("maps") == 0);
+}
+
+TEST_CASE("400 clients of one user that don't take their replies keep no other user out", "[process][root]") {
+    if (!is_root()) return;
+    // Few descriptors, and not root: the kernel counts those on their way against the service's user [PROTOCOL P14].
+    ServicePeer<ShmRing> service({"user=2001", "auth=anyone", "nofile=1024"});
+    REQUIRE(service.ready());
+    Child mute("peer", {"mute", "400", service.name, "user=2002"});
+    REQUIRE(mute.line() == "mute");
+    for (int i = 0; i < 50; ++i) {
+        auto client = Client<ShmRing>::connect(service.name, patience, anyone);
+        REQUIRE(client);
+        REQUIRE(client->call(Add{1, 0}, patience));
+    }
+    CHECK(ClientPeer<ShmRing>(service.name, {"user=2003", "auth=anyone"}).connected());
+    // His own others have to wait: the places of his user are taken.
+    CHECK(service.status()["half_open"] == 16);
+    mute.close_input();
+    CHECK(exited_well(mute.wait()));
+    CHECK(service.comes_to("half_open", 0));
+    CHECK(ClientPeer<ShmRing>(service.name, {"user=2002", "auth=anyone"}).connected());
+}
+
+TEST_CASE("a flood of bells neither keeps a service from others nor leaves it spinning", "[process]") {
+    ServicePeer<ShmRing> service;
+    REQUIRE(service.ready());
+    auto stranger = open_session<ShmRing>(service.name);
+    auto client = Client<ShmRing>::connect(service.name, patience);
+    REQUIRE(client);
+    std::atomic<bool> enough = false;
+    auto flooding = std::async(std::launch::async, [&] {
+        const std::array<std::byte, 512> bells{};
+        std::uint64_t sent = 0;
+        while (!enough) {
+            sent += ::send(stranger.fd(), bells.data(), bells.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+            sent += ::send(stranger.event_socket(), bells.data(), bells.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+        }
+        return sent;
+    });
+    for (int i = 1; i <= 2'000; ++i) {
+        const auto sum = client->call(Add{1, 0}, patience);
+        REQUIRE(sum);
+        REQUIRE(sum->value == i);
+    }
+    enough = true;
+    CHECK(flooding.get() > 0);
+    CHECK(service.status()["sessions"] == 2);  // noise isn't a crime
+    // Once it has heard the last of it, it sleeps: what wakes it now is this test.
+    REQUIRE(service.comes_to("sessions", 2));
+    const auto before = service.status()["sleeps"];
+    std::this_thread::sleep_for(300ms);
+    CHECK(service.status()["sleeps"] - before <= 5);
+    CHECK(client->call(Add{1, 0}, patience));
+}
+
+TEMPLATE_LIST_TEST_CASE("bytes that no client sends end that session, and no other", "[process]", Transports) {
+    ServicePeer<TestType> service;
+    REQUIRE(service.ready());
+    auto client = Client<TestType>::connect(service.name, patience);
+    REQUIRE(client);
+    long long sessions = 1;
+    for (const unsigned byte : {1u, 3u, 77u, 255u}) {
+        auto stranger = open_session<TestType>(service.name);
+        REQUIRE(service.comes_to("accepted", ++sessions));
+        const std::vector<std::byte> noise(1024, static_cast<std::byte>(byte));
+        REQUIRE(stranger.send(noise));
+        CHECK(stranger.hung_up());
+    }
+    CHECK(service.comes_to("violation", 4));
+    CHECK(client->call(Add{1, 0}, patience));
+    CHECK(service.status()["sessions"] == 1);
+}
