@@ -207,7 +207,8 @@ private:
         for (auto& connection : connections_) {
             if (connection->opened && !connection->lingering) continue;
             if (connection->since <= limit) {
-                connection->lingering = false;
+                connection->responses.discard();  // or it would linger again
+                connection->events.discard();
                 connection->finish(EndReason::lost);
                 ready_.add(*connection);
             } else {
@@ -236,11 +237,13 @@ private:
         }
         if (!connection.opened && !open(hooks, connection)) return 0;
         std::size_t handled = 0;
+        bool gone = false;
         for (;;) {
             const bool ended = static_cast<bool>(connection.end.ended());
             push_out(connection, ended);
             ReceivedMessage message;
-            while (handled < share && connection.reason == EndReason::none && (ended || connection.takes_requests()) &&
+            while (handled < share && connection.reason == EndReason::none &&
+                   (ended || gone || connection.takes_requests()) &&
                    connection.requests.next(connection.end, message)) {
                 ++handled;
                 ++connection.counters.requests;
@@ -263,9 +266,11 @@ private:
                 return handled;
             }
             if (running_ && hot_.keep(connection)) return handled;
-            connection.end.arm(connection.interest());
+            const Interest interest = connection.interest();
+            connection.end.arm(interest);
             T::ServiceEnd::fence();
-            if (!connection.end.look(connection.interest())) return handled;
+            if (!connection.end.look(interest)) return handled;
+            gone = interest == Interest{};  // nothing was looked for: it is the end that shows
         }
     }
 
@@ -282,14 +287,13 @@ private:
         return false;
     }
 
-    /// Gets on with what waits for room; of a peer that is gone it is dropped.
+    /// Gets on with what waits for room; of a peer that is gone it is dropped. The end may show there first: it is only
+    /// a look at the requests that says `ended`, and none is taken while an answer waits.
     void push_out(Connection<T>& connection, bool ended) {
         for (auto* lane : {&connection.responses, &connection.events}) {
             if (!lane->has_rest()) continue;
-            if (ended)
-                lane->discard();
-            else
-                (void)lane->flush(connection.end);
+            const std::error_code stopped = ended ? make_error_code(errc::disconnected) : lane->flush(connection.end);
+            if (stopped && stopped != errc::lane_full) lane->discard();
         }
     }
 
