@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// detail/connection.hpp: a service's side of one connection, whatever its private data: lanes, answers, events, counters.
+// detail/connection.hpp: a service's side of one connection, whatever its private data: lanes, answers, events,
+// counters.
 #pragma once
 
 #include <chrono>
@@ -64,7 +65,8 @@ public:
     using End = typename T::ServiceEnd;
     using Memory = MemoryOf<T>;
 
-    Connection(ConnectionOwner<T>& of, End service_end, SessionId number) : end(std::move(service_end)), id(number), owner_(of) {
+    Connection(ConnectionOwner<T>& of, End service_end, SessionId number)
+        : end(std::move(service_end)), id(number), owner_(of) {
         counters.connected_since = std::chrono::system_clock::now();
     }
     Connection(const Connection&) = delete;
@@ -79,19 +81,23 @@ public:
     /// that the call is answered once whatever happens.
     template <class X>
     std::error_code reply(const Header& call, const X& x) {
-        Header header{0, Kind::answer, 0, call.service, call.id, call.correlation};
+        const Header header{0, Kind::answer, 0, call.service, call.id, call.correlation};
         const std::size_t size = Outgoing<X>::size(x);
-        std::error_code error = responses.send(end, x, header);
-        if (error == errc::lane_full) [[unlikely]] {
-            ++counters.lane_full;
+        std::error_code error;
+        try {
             error = responses.send_or_keep(end, x, header, owner_.limits().session_bytes);
-            if (!error) owner_.wake(*this);
+        } catch (...) {  // what the user gave to build()
+            (void)reply_error(call, make_error_code(errc::handler_failed));
+            throw;
         }
         if (error) [[unlikely]] {
             if (error != errc::disconnected) (void)reply_error(call, error);
             return error;
         }
-        if (responses.has_rest()) owner_.wake(*this);
+        if (responses.has_rest()) [[unlikely]] {
+            ++counters.lane_full;
+            owner_.wake(*this);
+        }
         ++counters.responses;
         counters.bytes_sent += size;
         return {};
@@ -183,20 +189,20 @@ public:
     MessageSender<End> responses{Lane::responses};
     MessageSender<End> events{Lane::events};
     Statistics counters;
-    Statistics baseline;                          ///< counters when they were last cleared
-    std::shared_ptr<SessionAnchor<T>> anchor;     ///< holds the private data too
-    void* data = nullptr;                         ///< the private data, of the selector's whole type
-    uid_t uid = static_cast<uid_t>(-1);           ///< under whom it is counted
-    std::size_t index = 0;                        ///< its place among the sessions
-    Clock::time_point since{};                    ///< when it came in, or began to linger
+    Statistics baseline;                       ///< counters when they were last cleared
+    std::shared_ptr<SessionAnchor<T>> anchor;  ///< holds the private data too
+    void* data = nullptr;                      ///< the private data, of the selector's whole type
+    uid_t uid = static_cast<uid_t>(-1);        ///< under whom it is counted
+    std::size_t index = 0;                     ///< its place among the sessions
+    Clock::time_point since{};                 ///< when it came in, or began to linger
     EndReason reason = EndReason::none;
-    bool opened = false;                          ///< the handshake is complete: on_connect has run
-    bool lingering = false;                       ///< ended by us; what is in the outboxes still goes out
-    bool ending = false;                          ///< in the loop's list of those to end
-    bool said_farewell = false;                   ///< on_disconnect has run
-    bool ready = false;                           ///< in the loop's list of those to serve
-    bool hot = false;                             ///< in the loop's hot set: not armed, looked at while spinning
-    bool busy_lately = false;                     ///< gave a request since the loop last looked at everybody
+    bool opened = false;         ///< the handshake is complete: on_connect has run
+    bool lingering = false;      ///< ended by us; what is in the outboxes still goes out
+    bool ending = false;         ///< in the loop's list of those to end
+    bool said_farewell = false;  ///< on_disconnect has run
+    bool ready = false;          ///< in the loop's list of those to serve
+    bool hot = false;            ///< in the loop's hot set: not armed, looked at while spinning
+    bool busy_lately = false;    ///< gave a request since the loop last looked at everybody
 
 private:
     static constexpr std::size_t no_limit = static_cast<std::size_t>(-1) / 2;

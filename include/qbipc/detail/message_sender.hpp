@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// detail/message_sender.hpp: one outgoing lane: messages become frames or rows of pieces; what found no room waits here.
+// detail/message_sender.hpp: one outgoing lane: messages become frames or rows of pieces; what found no room waits
+// here.
 #pragma once
 
 #include <algorithm>
@@ -32,6 +33,8 @@ public:
     /// Whether something accepted waits for room.
     bool has_rest() const noexcept { return pending_; }
     std::size_t rest_bytes() const noexcept { return outbox_.size() - outbox_at_; }
+    /// Bytes of private memory held for it.
+    std::size_t held() const noexcept { return outbox_.capacity(); }
 
     /// Sends now: the whole message, or its beginning with the rest kept for flush().
     /// Errors: message_too_large, lane_full (also while an earlier rest waits), disconnected; of built ones, what the
@@ -43,7 +46,8 @@ public:
         }
         const std::size_t size = Outgoing<X>::size(x);
         if (size > frame_limit<X>(end)) [[unlikely]]
-            return send_row(end, x, header, size, [] { return make_error_code(errc::lane_full); }, true);
+            return send_row(
+                end, x, header, size, [] { return make_error_code(errc::lane_full); }, true);
         return send_frame(end, x, header, size);
     }
 
@@ -72,6 +76,17 @@ public:
     /// Errors: message_too_large, disconnected; over_quota where the outbox would hold more than `limit` bytes.
     template <class X>
     std::error_code send_or_keep(End& end, const X& x, Header header, std::size_t limit) {
+        if constexpr (Outgoing<X>::built) {
+            // What doesn't go into one frame lies in private memory anyway: built there once, with room or without.
+            if (Outgoing<X>::size(x) > frame_limit<X>(end)) {
+                if (Outgoing<X>::size(x) > end.max_message()) return make_error_code(errc::message_too_large);
+                std::vector<std::byte> whole(Outgoing<X>::size(x));
+                const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
+                if (!used) return used.error();
+                whole.resize(*used);
+                return send_or_keep(end, Serialized{whole}, header, limit);
+            }
+        }
         if (pending_) (void)flush(end);
         if (!pending_) {
             const auto error = send(end, x, header);
@@ -101,7 +116,7 @@ public:
         }
         outbox_at_ = 0;
         if (outbox_.capacity() > 2 * piece_size)
-            outbox_ = {};
+            std::vector<std::byte>().swap(outbox_);
         else
             outbox_.clear();
         pending_ = false;
@@ -110,7 +125,7 @@ public:
 
     /// The peer is gone: what waits has nowhere to go.
     void discard() noexcept {
-        outbox_ = {};
+        std::vector<std::byte>().swap(outbox_);
         outbox_at_ = 0;
         pending_ = abandon_ = false;
     }
@@ -130,7 +145,8 @@ private:
         if constexpr (Outgoing<X>::built)
             return std::min<std::size_t>(end.max_frame(), end.max_message());
         else
-            return std::min({static_cast<std::size_t>(end.max_frame()), row_above, static_cast<std::size_t>(end.max_message())});
+            return std::min(
+                {static_cast<std::size_t>(end.max_frame()), row_above, static_cast<std::size_t>(end.max_message())});
     }
 
     template <class X>
@@ -165,9 +181,15 @@ private:
     }
 
     template <class X, class Wait>
-    [[gnu::noinline]] std::error_code send_row(End& end, const X& x, Header header, std::size_t size, Wait&& wait, bool keep_rest) {
+    [[gnu::noinline]] std::error_code send_row(End& end, const X& x, Header header, std::size_t size, Wait&& wait,
+                                               bool keep_rest) {
         if (size > end.max_message()) return make_error_code(errc::message_too_large);
         if constexpr (Outgoing<X>::built) {
+            if (keep_rest) {  // the user's function runs only where there is room to begin
+                if (end.reserve(lane_, std::min<std::size_t>(end.max_frame(), piece_size)) == nullptr)
+                    return end.refused(lane_);
+                end.cancel(lane_);
+            }
             std::vector<std::byte> whole(size);
             const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
             if (!used) return used.error();
@@ -245,6 +267,10 @@ private:
 
     template <class X>
     std::error_code append(const X& x, Kept kept) {
+        if (outbox_at_ > rest_bytes()) {  // what went out of it goes now and then, or it would only grow
+            outbox_.erase(outbox_.begin(), outbox_.begin() + static_cast<std::ptrdiff_t>(outbox_at_));
+            outbox_at_ = 0;
+        }
         const std::size_t at = outbox_.size();
         outbox_.resize(at + sizeof kept + (kept.size + 15) / 16 * 16);
         std::memcpy(outbox_.data() + at, &kept, sizeof kept);
