@@ -108,7 +108,7 @@ public:
             calls->withdraw(*slot);
             return error;
         }
-        if (nearest && loop) loop->alarm(deadline);
+        if (nearest && loop) loop->bring_forward(deadline);
         return {};
     }
 
@@ -168,7 +168,7 @@ public:
     /// Takes in what is there now, for a loop. Gives the number of events; disconnected once all that came was given.
     template <class Peer, class Selector>
     Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
-        if (dispatching_ || looking_) return fail(make_error_code(errc::would_recurse));
+        if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
         if (announces_) {
             end.quiet();
             loop->quiet();
@@ -181,7 +181,7 @@ public:
     /// The same, and waits for an event where there is none.
     template <class Peer, class Selector>
     Result<std::size_t> receive(Peer& peer, Selector& selector, Party party, TimeLimit limit) {
-        if (dispatching_ || looking_) return fail(make_error_code(errc::would_recurse));
+        if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
         for (bool waited = false;; waited = true) {
             auto count = take_in(peer, selector, static_cast<std::size_t>(-1));
             std::error_code stop;
@@ -301,13 +301,19 @@ private:
     /// One wait, cut short by the deadline of a function: that isn't the caller's timed_out.
     std::error_code wait(Interest interest, Party party, TimeLimit& limit) {
         const int alarm = party == Party::receiver && loop ? loop->timer() : -1;
-        if (!calls->has_functions()) [[likely]]
-            return error_of_wait(end.wait(interest, party, limit, alarm));
+        if (!calls->has_functions()) [[likely]] {
+            const auto error = error_of_wait(end.wait(interest, party, limit, alarm));
+            if (alarm >= 0) loop->quiet();  // or the next wait would end at once
+            return error;
+        }
         const auto nearest = calls->nearest();
         TimeLimit nearer = std::min(limit.deadline().at(), nearest);
         const auto error = error_of_wait(end.wait(interest, party, nearer, alarm));
         if (alarm >= 0) loop->quiet();
-        calls->expire(Clock::now());
+        {
+            const ScopeFlag now(running_);
+            calls->expire(Clock::now());
+        }
         return error == errc::timed_out && nearest < limit.deadline().at() ? std::error_code{} : error;
     }
 
@@ -353,7 +359,10 @@ private:
         Memory::copy_in(copy.data(), message.payload, message.size);
         const ReceivedMessage mine{message.header, copy.data(), message.size};
         responses.done(end);
-        then({{}, &mine});
+        {
+            const ScopeFlag now(running_);
+            then({{}, &mine});
+        }
         spare_ = std::move(copy);
     }
 
@@ -385,6 +394,7 @@ private:
 
     CallWaiters waiters_;
     bool dispatching_ = false;  ///< events are given to their functions
+    bool running_ = false;      ///< a function of start() runs, in whatever wait
     bool looking_ = false;      ///< an answer is looked at in its lane
     bool announces_ = false;    ///< a loop watches: fd() was asked for
     bool alarm_set_ = false;

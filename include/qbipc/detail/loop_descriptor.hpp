@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// detail/loop_descriptor.hpp: a client's one descriptor for event loops: its sockets, and a timer that is its self-bell.
+// detail/loop_descriptor.hpp: a client's one descriptor for event loops: its sockets, and a timer that is its
+// self-bell.
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include <qbipc/detail/descriptor.hpp>
@@ -13,7 +15,7 @@
 
 namespace qbipc::detail {
 
-/// An epoll descriptor over what announces frames and over one timer. Threads: alarm() any.
+/// An epoll descriptor over what announces frames and over one timer. Threads: any.
 class LoopDescriptor {
     using Kernel = LinuxKernel;
 
@@ -38,9 +40,23 @@ public:
     int timer() const noexcept { return timer_.fd(); }
 
     /// As Timer::alarm(): the deadline of a call, or now for work that was left behind and nobody else announces.
-    void alarm(Clock::time_point at) const noexcept { timer_.alarm(at); }
-    void alarm_now() const noexcept { timer_.alarm(Clock::time_point{}); }
-    void quiet() const noexcept { timer_.quiet(); }
+    void alarm(Clock::time_point at) noexcept {
+        const std::lock_guard lock(mutex_);
+        timer_.alarm(at_ = at);
+    }
+    void alarm_now() noexcept { alarm(Clock::time_point{}); }
+    /// As alarm(), unless it rings before that anyway: setting it anew would silence what is announced already.
+    void bring_forward(Clock::time_point at) noexcept {
+        const std::lock_guard lock(mutex_);
+        if (at < at_) timer_.alarm(at_ = at);
+    }
+    /// What was due is taken: not readable until the next. A system call only where something was.
+    void quiet() noexcept {
+        const std::lock_guard lock(mutex_);
+        if (at_ == Clock::time_point::max() || at_ > Clock::now()) return;
+        if (!timer_.quiet()) timer_.alarm(Clock::time_point::max());  // due, and not rung yet
+        at_ = Clock::time_point::max();
+    }
 
 private:
     LoopDescriptor(BasicDescriptor<> epoll, Timer timer) noexcept
@@ -48,6 +64,8 @@ private:
 
     BasicDescriptor<> epoll_;
     Timer timer_;
+    std::mutex mutex_;  ///< over the timer: a sending half sets it too
+    Clock::time_point at_ = Clock::time_point::max();
 };
 
 }  // namespace qbipc::detail

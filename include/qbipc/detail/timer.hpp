@@ -38,10 +38,10 @@ public:
         (void)Kernel::timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when);
     }
 
-    /// The alarm was heard: not readable until the next.
-    void quiet() const noexcept {
+    /// The alarm was heard: not readable until the next. False: it hadn't rung.
+    bool quiet() const noexcept {
         std::uint64_t count = 0;
-        (void)Kernel::read(fd_.get(), &count, sizeof count);
+        return Kernel::read(fd_.get(), &count, sizeof count) > 0;
     }
 
 private:
