@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// transport/in_process.hpp: both ends in one process, lanes are queues: for unit tests of services, and as the example of a
-// transport of one's own.
+// transport/in_process.hpp: both ends in one process, lanes are queues: for unit tests of services, and as the example
+// of a transport of one's own.
 #pragma once
 
 #include <algorithm>
@@ -14,25 +14,25 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <poll.h>
 #include <string>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
-#include <poll.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <qbipc/detail/negotiation.hpp>
 #include <qbipc/detail/waiting.hpp>
+#include <qbipc/detail/wire_error.hpp>
 #include <qbipc/transport.hpp>
 
 namespace qbipc {
 
-/// Addresses are names in this process's own table; every peer is this process. A client's connect() needs the service to
-/// be dispatched by another thread. Lanes take `frames_per_lane` frames or Options::lane_size bytes, whichever is less.
-/// Threads: as every transport's; one mutex per connection.
+/// Addresses are names in this process's own table; every peer is this process. A client's connect() needs the service
+/// to be dispatched by another thread. Lanes take `frames_per_lane` frames or Options::lane_size bytes, whichever is
+/// less. Threads: as every transport's; one mutex per connection.
 class InProcess {
     /// An eventfd.
     class Bell {
@@ -76,8 +76,10 @@ class InProcess {
         std::array<Queue, lane_count> lanes;
         bool open = true;
         bool bye = false;
+        bool entered = false;                    ///< the client has taken the yes: before that it may have given up
         std::optional<std::error_code> verdict;  ///< the service's, on the visitor
         std::size_t wished = 0;                  ///< largest message that the client asked for
+        std::size_t wished_lane = 0;             ///< lane size likewise
         std::size_t max_message = 0;
         std::size_t lane_size = 0;
         Sleeper service, caller, loop;
@@ -85,7 +87,8 @@ class InProcess {
         Queue& operator[](Lane lane) noexcept { return lanes[static_cast<std::size_t>(lane)]; }
         bool has_room(Lane lane, std::size_t size) noexcept {
             const Queue& queue = (*this)[lane];
-            return queue.messages.size() < frames_per_lane && (queue.messages.empty() || queue.bytes + size <= lane_size);
+            return queue.messages.size() < frames_per_lane &&
+                   (queue.messages.empty() || queue.bytes + size <= lane_size);
         }
         bool fulfils(const Interest& interest) noexcept {
             for (const Lane lane : {Lane::requests, Lane::responses, Lane::events})
@@ -115,9 +118,12 @@ class InProcess {
     };
     static void decide(Wire& wire, std::error_code verdict) {
         const std::lock_guard lock(wire.mutex);
+        // As on a wire: of a category of the user's own the value alone arrives.
+        if (verdict) verdict = detail::from_wire(detail::to_wire(verdict));
         if (!wire.verdict) wire.verdict = verdict;
         if (verdict) wire.open = false;
         wire.caller.bell.ring();
+        wire.service.bell.ring();
     }
 
     struct Desks {
@@ -145,7 +151,8 @@ class InProcess {
             const std::lock_guard lock(wire_->mutex);
             if (!wire_->open || !wire_->has_room(lane, size)) {
                 (*wire_)[lane].refused = size;
-                refused_[static_cast<std::size_t>(lane)] = make_error_code(wire_->open ? errc::lane_full : errc::disconnected);
+                refused_[static_cast<std::size_t>(lane)] =
+                    make_error_code(wire_->open ? errc::lane_full : errc::disconnected);
                 return nullptr;
             }
             auto& room = room_[static_cast<std::size_t>(lane)];
@@ -166,7 +173,10 @@ class InProcess {
         bool peek(Lane lane, Frame& frame) {
             const std::lock_guard lock(wire_->mutex);
             const auto& queue = (*wire_)[lane];
-            if (queue.messages.empty()) return false;
+            if (queue.messages.empty()) {
+                over_ = over_ || !wire_->open;
+                return false;
+            }
             frame = {queue.messages.front().header, queue.messages.front().payload.data()};
             return true;
         }
@@ -177,9 +187,10 @@ class InProcess {
             queue.messages.pop_front();
             wire_->wake();
         }
+        /// Only once a receiver found its lane empty after the end: what was sent before is taken first.
         std::error_code ended() const {
             const std::lock_guard lock(wire_->mutex);
-            return wire_->open ? std::error_code{} : make_error_code(errc::disconnected);
+            return over_ ? make_error_code(errc::disconnected) : std::error_code{};
         }
         bool said_bye() const {
             const std::lock_guard lock(wire_->mutex);
@@ -215,6 +226,7 @@ class InProcess {
         }
 
         std::shared_ptr<Wire> wire_;
+        bool over_ = false;  // under the mutex: two halves ask
         std::array<std::vector<std::byte>, lane_count> room_;
         std::array<std::error_code, lane_count> refused_;
     };
@@ -233,7 +245,8 @@ public:
             if (this->wire_) this->hang_up();
         }
 
-        Result<void> wait(Interest interest, Party party, TimeLimit limit, int alarm) {
+        /// The limit is taken by reference: a duration becomes a point in time once, however often one waits within it.
+        Result<void> wait(Interest interest, Party party, TimeLimit& limit, int alarm) {
             Sleeper& me = party == Party::receiver ? wire_->loop : wire_->caller;
             if (!sleep_on(me, interest)) return {};
             pollfd watched[] = {{me.bell.fd(), POLLIN, 0}, {alarm, POLLIN, 0}};
@@ -246,7 +259,10 @@ public:
         std::array<int, 1> descriptors() const noexcept { return {wire_->loop.bell.fd()}; }
         void quiet() { wake_up(wire_->loop); }
         bool arm(const Interest& interest) { return sleep_on(wire_->loop, interest); }
-        bool alive() const { return !ended(); }
+        bool alive() const {
+            const std::lock_guard lock(wire_->mutex);
+            return wire_->open;
+        }
     };
 
     class ServiceEnd : public End {
@@ -270,11 +286,18 @@ public:
             epoll_ = epoll;
             return {};
         }
-        void drain() { wake_up(wire_->service); }
+        void drain() {
+            wake_up(wire_->service);
+            const std::lock_guard lock(wire_->mutex);
+            over_ = over_ || (!wire_->open && !wire_->entered);
+        }
         void arm(const Interest& interest) { asleep_ = sleep_on(wire_->service, interest); }
         static void fence() noexcept {}
         bool look(const Interest&) const noexcept { return !asleep_; }
-        bool established() const noexcept { return true; }
+        bool established() const {
+            const std::lock_guard lock(wire_->mutex);
+            return wire_->entered;
+        }
 
     private:
         int epoll_ = -1;
@@ -296,7 +319,7 @@ public:
         Result<bool> hello() const { return true; }
         Result<ServiceEnd> admit(const ServiceOptions& options) {
             wire_->max_message = detail::negotiate_message(wire_->wished, options);
-            wire_->lane_size = std::max(options.lane_size, 2 * largest_frame);
+            wire_->lane_size = std::max(std::min(wire_->wished_lane, options.lane_size), 2 * largest_frame);
             decide(*wire_, {});
             return ServiceEnd(std::move(wire_));
         }
@@ -338,23 +361,34 @@ public:
     }
 
     /// Errors: no_service, timed_out, the refusal of either side.
-    static Result<ClientEnd> connect(const Address& address, const Options& options, TimeLimit limit, CredentialCheck check) {
+    static Result<ClientEnd> connect(const Address& address, const Options& options, TimeLimit limit,
+                                     CredentialCheck check) {
         if (auto refusal = check(myself())) return fail(refusal);
+        const Deadline deadline = limit.deadline();
+        for (detail::Backoff backoff;; detail::pause_until(deadline, backoff.next())) {
+            auto end = enter(address, options, deadline);
+            if (end || end.error() != errc::busy || deadline.passed()) return end;  // busy: it passes
+        }
+    }
+
+private:
+    static Result<ClientEnd> enter(const Address& address, const Options& options, Deadline deadline) {
         auto wire = std::make_shared<Wire>();
         wire->wished = options.max_message;
+        wire->wished_lane = options.lane_size;
         if (!knock(address.text(), wire)) return fail(make_error_code(errc::no_service));
         pollfd watched{wire->caller.bell.fd(), POLLIN, 0};
-        if (detail::poll_until(&watched, 1, limit.deadline()) <= 0) {
+        if (detail::poll_until(&watched, 1, deadline) <= 0) {
             decide(*wire, make_error_code(errc::timed_out));  // a service that comes to it later finds it closed
             return fail(make_error_code(errc::timed_out));
         }
         wire->caller.bell.quiet();
         const std::lock_guard lock(wire->mutex);
         if (*wire->verdict) return fail(*wire->verdict);
+        wire->entered = true;
+        wire->service.bell.ring();
         return ClientEnd(wire);
     }
-
-private:
     static bool knock(const std::string& name, const std::shared_ptr<Wire>& wire) {
         std::shared_ptr<Desk> desk;
         {
