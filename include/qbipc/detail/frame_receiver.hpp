@@ -41,13 +41,16 @@ public:
         if (!make_room()) return false;
         const std::size_t room = buffer_.size() - end_;
         const auto count = Kernel::recv(socket, buffer_.data() + end_, room, MSG_DONTWAIT);
-        if (count == -EAGAIN) return false;
+        if (count == -EAGAIN) {
+            empty_ = true;
+            return false;
+        }
         if (count <= 0) {
             over_ = true;
             return false;
         }
         end_ += static_cast<std::size_t>(count);
-        dry_ = static_cast<std::size_t>(count) < room;
+        empty_ = dry_ = static_cast<std::size_t>(count) < room;
         look();
         return true;
     }
@@ -55,6 +58,9 @@ public:
     /// Whether the last recv brought less than there was room for, asked once: the socket was empty then, and another
     /// recv just after it would most often be in vain.
     bool take_dry() noexcept { return std::exchange(dry_, false); }
+
+    /// Whether the last recv found the end of what the socket had: what comes after it announces itself.
+    bool left_empty() const noexcept { return empty_ || over_; }
 
     /// The stream has ended, and all its whole frames were given; or broke off in the middle of one.
     bool over() const noexcept { return over_ && span_ == 0; }
@@ -110,6 +116,7 @@ private:
     std::size_t span_ = 0;  // of the frame at begin_, where it is here as a whole
     Header header_;
     bool dry_ = false;
+    bool empty_ = false;
     bool over_ = false;
     bool bye_ = false;
     bool violated_ = false;

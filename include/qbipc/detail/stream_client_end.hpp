@@ -67,9 +67,12 @@ public:
         return {watch_.get()};
     }
 
-    /// There are no bells: what the sockets hold is taken by peek().
+    /// There are no bells: what the sockets hold is taken by peek(), which has to ask them now. An edge-triggered loop
+    /// was told once: what the last turn knew of them may be older than that.
     void quiet() noexcept {
-        if (!standing_.closed()) this->flush_tails();
+        if (standing_.closed()) return;
+        this->flush_tails();
+        this->each_in([](Lane, auto& in) { in.take_dry(); });
     }
 
     bool arm(Interest interest) noexcept {
@@ -81,6 +84,10 @@ public:
             if (call != call_events_) control(watch_, EPOLL_CTL_MOD, call_, call_events_ = call);
             if (event != event_events_) control(watch_, EPOLL_CTL_MOD, event_, event_events_ = event);
         }
+        // For the same loop's sake nothing may stay behind in a socket that was not read to its end.
+        this->each_in([&](Lane lane, auto& in) {
+            if (interest.frames.has(lane) && !in.left_empty()) in.fill(this->socket_of(lane));
+        });
         return !this->shows_frames(interest.frames, false) && !this->shows_room(interest.room, false);
     }
 
