@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSL-1.0
+// Calls whose answers are given to functions: once, whatever happens.
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "conformance/kept.hpp"
+#include "conformance/messages.hpp"
+#include "conformance/running.hpp"
+#include "conformance/transports.hpp"
+
+namespace {
+
+using namespace conformance;
+using qbipc::forever;
+using qbipc::Result;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a function gets its answer once, in dispatch", "[then]", Transports) {
+    Kept kept;
+    auto service = step<TestType>(keeping(kept));
+    auto client = service.connect();
+    std::vector<std::uint64_t> got;
+    for (std::uint64_t i = 0; i < 100; ++i)
+        REQUIRE(client.start(Double{i}, patience, [&, i, alone = std::make_unique<int>(1)](Result<Number> answer) {
+            got.push_back(i);
+            CHECK(answer->value == 2 * i);
+        }));
+    service.settle();
+    CHECK(got.empty());  // only in a function of the client
+    CHECK(*client.dispatch(no_events()) == 0);
+    CHECK(got.size() == 100);
+    (void)client.dispatch(no_events());
+    (void)client.call(Double{1}, 0ms);
+    CHECK(got.size() == 100);
+}
+
+TEMPLATE_LIST_TEST_CASE("a function gets timed_out at its deadline, and its late answer is dropped", "[then]",
+                        Transports) {
+    Kept kept;
+    auto service = step<TestType>(keeping(kept));
+    auto client = service.connect();
+    std::vector<std::error_code> ended;
+    const auto note = [&](Result<Number> answer) { ended.push_back(answer ? std::error_code() : answer.error()); };
+    REQUIRE(client.start(Later{1}, shortly, note));
+    REQUIRE(client.start(Later{2}, patience, note));
+    REQUIRE(client.start(Later{3}, shortly, note));
+    service.settle();
+    SECTION("in receive, whose own deadline is later") {
+        CHECK(why(client.receive(no_events(), 10 * shortly)) == errc::timed_out);
+    }
+    SECTION("in call") { CHECK(why(client.call(Later{4}, 10 * shortly)) == errc::timed_out); }
+    SECTION("in wait") {
+        auto pending = must(client.start(Later{5}));
+        CHECK(why(client.wait(pending, 10 * shortly)) == errc::timed_out);
+    }
+    SECTION("in dispatch, which the descriptor asked for") {
+        REQUIRE(readable(client.fd(), patience));
+        while (ended.size() < 2) {
+            REQUIRE(readable(client.fd(), patience));
+            CHECK(client.dispatch(no_events()));
+        }
+    }
+    CHECK(ended == std::vector<std::error_code>(2, errc::timed_out));
+    service.settle();
+    for (auto& answer : kept.answers) (void)answer.send(Number{1});
+    (void)client.dispatch(no_events());
+    CHECK(ended.size() == 3);
+    CHECK_FALSE(ended.back());
+    CHECK(client.statistics().late_answers >= 2);
+}
+
+TEMPLATE_LIST_TEST_CASE("a function gets disconnected when the service ends, or the client", "[then]", Transports) {
+    Kept kept;
+    int ran = 0;
+    const auto gone = [&](Result<Number> answer) { ran += !answer && answer.error() == errc::disconnected; };
+    SECTION("the service") {
+        auto service = step_owned<TestType>(keeping(kept));
+        auto client = service->connect();
+        REQUIRE(client.start(Later{1}, forever, gone));
+        REQUIRE(client.start(Later{1}, patience, gone));
+        service->settle();
+        service.reset();
+        CHECK(why(client.receive(no_events(), forever)) == errc::disconnected);
+        CHECK(ran == 2);
+        CHECK(why(client.start(Later{1}, patience, gone)) == errc::disconnected);
+        CHECK(ran == 2);  // where start() gives an error, it doesn't run
+    }
+    SECTION("the client, by disconnect") {
+        auto service = step<TestType>(keeping(kept));
+        auto client = service.connect();
+        REQUIRE(client.start(Later{1}, patience, gone));
+        client.disconnect();
+        CHECK(ran == 1);
+    }
+    SECTION("the client, by destruction") {
+        auto service = step<TestType>(keeping(kept));
+        {
+            auto client = service.connect();
+            REQUIRE(client.start(Later{1}, patience, gone));
+        }
+        CHECK(ran == 1);
+    }
+    SECTION("a client that is assigned to") {
+        auto service = step<TestType>(keeping(kept));
+        auto client = service.connect();
+        REQUIRE(client.start(Later{1}, patience, gone));
+        client = service.connect();
+        CHECK(ran == 1);
+    }
+}
+
+TEMPLATE_LIST_TEST_CASE("a function may call, whether it runs in dispatch or in a call", "[then]", Transports) {
+    auto service = run<TestType>(doubling());
+    auto client = connect<TestType>(service.name);
+    int ran = 0;
+    const auto calls = [&](Result<Number> answer) {
+        CHECK(answer->value == 2);
+        for (std::uint64_t i = 0; i < 3; ++i) CHECK(client.call(Double{10 + i}, patience)->value == 20 + 2 * i);
+        ++ran;
+    };
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(client.start(Double{1}, patience, calls));
+        REQUIRE(client.start(Double{1}, patience, calls));
+        auto pending = must(client.start(Double{5}));
+        CHECK(must(client.wait(pending, patience)).value == 10);
+        CHECK(ran == 4 * i + 2);
+        REQUIRE(client.start(Double{1}, patience, calls));
+        REQUIRE(client.start(Double{1}, patience, calls));
+        CHECK(client.call(Double{6}, patience)->value == 12);
+        CHECK(ran == 4 * i + 4);
+        REQUIRE(eventually([&] {
+            (void)client.dispatch(no_events());
+            return ran == 4 * i + 4;
+        }));
+    }
+    CHECK(client.statistics().late_answers == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a function may not dispatch or receive, wherever it runs", "[then]", Transports) {
+    auto service = run<TestType>(doubling());
+    auto client = connect<TestType>(service.name);
+    int ran = 0;
+    const auto dispatches = [&](Result<Number>) {
+        CHECK(why(client.dispatch(no_events())) == errc::would_recurse);
+        CHECK(why(client.receive(no_events(), patience)) == errc::would_recurse);
+        ++ran;
+    };
+    REQUIRE(client.start(Double{1}, patience, dispatches));
+    CHECK(client.call(Double{2}, patience));
+    CHECK(ran == 1);
+    REQUIRE(client.start(Double{1}, patience, dispatches));
+    REQUIRE(eventually([&] {
+        (void)client.dispatch(no_events());
+        return ran == 2;
+    }));
+    CHECK(client.dispatch(no_events()));
+}
+
+TEMPLATE_LIST_TEST_CASE("a function may start the next call, again and again", "[then]", Transports) {
+    auto service = run<TestType>(doubling());
+    auto client = connect<TestType>(service.name);
+    std::uint64_t left = times(1000);
+    std::function<void(Result<Number>)> next = [&](Result<Number> answer) {
+        if (answer && --left > 0) CHECK(client.start(Double{left}, patience, next));
+    };
+    REQUIRE(client.start(Double{1}, patience, next));
+    const int fd = client.fd();
+    while (left > 0) {
+        REQUIRE(readable(fd, patience));
+        REQUIRE(client.dispatch(no_events()));
+    }
+}
