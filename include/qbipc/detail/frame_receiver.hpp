@@ -59,8 +59,10 @@ public:
     /// recv just after it would most often be in vain.
     bool take_dry() noexcept { return std::exchange(dry_, false); }
 
-    /// Whether the last recv found the end of what the socket had: what comes after it announces itself.
+    /// Whether the last recv since forget() found the end of what the socket had: what comes after it announces itself.
     bool left_empty() const noexcept { return empty_ || over_; }
+    /// What is known of the socket may be old.
+    void forget() noexcept { dry_ = empty_ = false; }
 
     /// The stream has ended, and all its whole frames were given; or broke off in the middle of one.
     bool over() const noexcept { return over_ && span_ == 0; }

@@ -72,7 +72,7 @@ public:
     void quiet() noexcept {
         if (standing_.closed()) return;
         this->flush_tails();
-        this->each_in([](Lane, auto& in) { in.take_dry(); });
+        this->each_in([](Lane, auto& in) { in.forget(); });
     }
 
     bool arm(Interest interest) noexcept {
