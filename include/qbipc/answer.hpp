@@ -29,8 +29,9 @@ struct AnyOutgoing {
 
     template <class X>
     static AnyOutgoing of(const X& x) noexcept {
-        return {std::addressof(x), Outgoing<X>::size(x),
-                [](const void* erased, std::byte* to) -> Result<std::size_t> { return Outgoing<X>::write(*static_cast<const X*>(erased), to); }};
+        return {std::addressof(x), Outgoing<X>::size(x), [](const void* erased, std::byte* to) -> Result<std::size_t> {
+                    return Outgoing<X>::write(*static_cast<const X*>(erased), to);
+                }};
     }
 };
 
@@ -56,8 +57,8 @@ protected:
 struct AnswerLink {
     explicit AnswerLink(std::shared_ptr<Door> to, AnswerPort* session) noexcept : door(std::move(to)), port(session) {}
     std::shared_ptr<Door> door;
-    AnswerPort* port;               ///< null once the session has ended; dispatch thread only
-    std::atomic<bool> open{true};   ///< the same, for other threads; may be late
+    AnswerPort* port;              ///< null once the session has ended; dispatch thread only
+    std::atomic<bool> open{true};  ///< the same, for other threads; may be late
 };
 
 /// The part of an Answer that doesn't depend on the reply.
@@ -80,7 +81,8 @@ public:
     std::error_code send(const AnyOutgoing& reply) {
         auto link = std::exchange(link_, nullptr);
         if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
-        if (link->door->in_dispatch_thread()) return link->port ? link->port->answer(call_, reply) : make_error_code(errc::disconnected);
+        if (link->door->in_dispatch_thread())
+            return link->port ? link->port->answer(call_, reply) : make_error_code(errc::disconnected);
         std::vector<std::byte> copy(reply.size);
         const Result<std::size_t> used = write(reply, copy.data(), link);
         if (!used) {
@@ -98,7 +100,8 @@ public:
     std::error_code fail(std::error_code error) {
         auto link = std::exchange(link_, nullptr);
         if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
-        if (link->door->in_dispatch_thread()) return link->port ? link->port->answer_error(call_, error) : make_error_code(errc::disconnected);
+        if (link->door->in_dispatch_thread())
+            return link->port ? link->port->answer_error(call_, error) : make_error_code(errc::disconnected);
         return post_error(std::move(link), error) ? std::error_code{} : make_error_code(errc::disconnected);
     }
 
@@ -120,7 +123,8 @@ private:
     }
     void drop() noexcept {
         // A handler that throws takes its Answer with it on the way out.
-        if (link_) (void)fail(make_error_code(std::uncaught_exceptions() > 0 ? errc::handler_failed : errc::unanswered));
+        if (link_)
+            (void)fail(make_error_code(std::uncaught_exceptions() > 0 ? errc::handler_failed : errc::unanswered));
     }
 
     std::shared_ptr<AnswerLink> link_;

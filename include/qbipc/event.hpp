@@ -16,7 +16,8 @@ namespace qbipc {
 template <MemoryPolicy Memory>
 class Event {
 public:
-    Event(const detail::ReceivedMessage& message, std::vector<std::byte>& scratch) noexcept : message_(message), scratch_(scratch) {}
+    Event(const detail::ReceivedMessage& message, std::vector<std::byte>& scratch) noexcept
+        : message_(message), scratch_(scratch) {}
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
 

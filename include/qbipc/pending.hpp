@@ -9,13 +9,14 @@
 
 namespace qbipc {
 
-/// A started call: give it to wait() of the client that started it. Dropped, its answer is dropped when it comes. Holds what
-/// it needs: any order of destruction is safe. Threads: one at a time.
+/// A started call: give it to wait() of the client that started it. Dropped, its answer is dropped when it comes. Holds
+/// what it needs: any order of destruction is safe. Threads: one at a time.
 /// @tparam M  the call; Raw for bytes()
 template <class M>
 class [[nodiscard]] Pending {
 public:
-    Pending(std::shared_ptr<detail::Calls> calls, detail::CallSlot& slot) noexcept : calls_(std::move(calls)), slot_(&slot) {}
+    Pending(std::shared_ptr<detail::Calls> calls, detail::CallSlot& slot) noexcept
+        : calls_(std::move(calls)), slot_(&slot) {}
     Pending(Pending&& other) noexcept : calls_(std::move(other.calls_)), slot_(std::exchange(other.slot_, nullptr)) {}
     Pending& operator=(Pending&& other) noexcept {
         if (this != &other) {

@@ -17,12 +17,13 @@
 
 namespace qbipc {
 
-/// A call or a one-way message that a selector is asked about. Lifetime: while the selector runs. A call that the selector
-/// took and neither answered nor deferred is answered with errc::unanswered.
+/// A call or a one-way message that a selector is asked about. Lifetime: while the selector runs. A call that the
+/// selector took and neither answered nor deferred is answered with errc::unanswered.
 template <TransportPolicy T>
 class Request {
 public:
-    Request(detail::Connection<T>& connection, const detail::ReceivedMessage& message, std::vector<std::byte>& scratch) noexcept
+    Request(detail::Connection<T>& connection, const detail::ReceivedMessage& message,
+            std::vector<std::byte>& scratch) noexcept
         : connection_(connection), message_(message), scratch_(scratch) {}
     Request(const Request&) = delete;
     Request& operator=(const Request&) = delete;

@@ -129,7 +129,8 @@ public:
     using PrivateData = private_data_t<Selector>;
 
     /// As the free function listen(), with the types named.
-    [[nodiscard]] static Result<Service> listen(const Address& address, Selector selector, Auth auth, ServiceOptions options = {}) {
+    [[nodiscard]] static Result<Service> listen(const Address& address, Selector selector, Auth auth,
+                                                ServiceOptions options = {}) {
         auto guard = detail::ForkGuard::here();
         if (!guard) return fail(guard.error());
         auto listener = T::listen(address, options);
@@ -163,8 +164,8 @@ public:
     /// Stops run() from anywhere, a signal handler included. The stop is kept for the next run() if none is running.
     Stopper stopper() const noexcept { return Stopper(state_->loop->door()->fd()); }
 
-    /// The door for other threads: `f(service)` runs in the dispatch thread, in the order of posting. `f` must not throw;
-    /// what it throws is lost. Errors: disconnected (the service is being destroyed). Threads: any.
+    /// The door for other threads: `f(service)` runs in the dispatch thread, in the order of posting. `f` must not
+    /// throw; what it throws is lost. Errors: disconnected (the service is being destroyed). Threads: any.
     template <class F>
     [[nodiscard]] Result<void> post(F&& f) {
         auto call = [state = state_.get(), f = std::forward<F>(f)]() mutable {

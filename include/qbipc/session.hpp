@@ -27,12 +27,15 @@ class SessionRef;
 template <TransportPolicy T, class Data>
 class Session {
 public:
-    Session(detail::Connection<T>& connection, const detail::Connections<T>& all) noexcept : connection_(&connection), all_(&all) {}
+    Session(detail::Connection<T>& connection, const detail::Connections<T>& all) noexcept
+        : connection_(&connection), all_(&all) {}
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
     /// The private data.
-    Data& operator*() const noexcept { return *static_cast<Data*>(static_cast<void*>(static_cast<std::byte*>(connection_->data) + offset_)); }
+    Data& operator*() const noexcept {
+        return *static_cast<Data*>(static_cast<void*>(static_cast<std::byte*>(connection_->data) + offset_));
+    }
     Data* operator->() const noexcept { return &**this; }
 
     /// Sends an event. Not [[nodiscard]]: best effort is a policy. Blocking: never.
@@ -55,8 +58,8 @@ public:
     /// The largest message that this connection carries, in bytes.
     std::size_t max_message() const noexcept { return connection_->end.max_message(); }
 
-    /// Ends the session after this turn of the loop; safe in a handler and in a loop over sessions(). What was sent to it
-    /// is still delivered.
+    /// Ends the session after this turn of the loop; safe in a handler and in a loop over sessions(). What was sent to
+    /// it is still delivered.
     void disconnect() { connection_->finish(EndReason::disconnected); }
     /// In on_disconnect: why it ended.
     EndReason reason() const noexcept { return connection_->reason; }
@@ -73,7 +76,8 @@ public:
     auto part() const noexcept {
         using Part = std::tuple_element_t<index, Data>;
         auto& element = std::get<index>(**this);
-        return Session<T, Part>(*connection_, *all_, reinterpret_cast<std::byte*>(&element) - static_cast<std::byte*>(connection_->data));
+        return Session<T, Part>(*connection_, *all_,
+                                reinterpret_cast<std::byte*>(&element) - static_cast<std::byte*>(connection_->data));
     }
 
 private:

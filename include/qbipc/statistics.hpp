@@ -9,14 +9,14 @@ namespace qbipc {
 
 /// Counters of one session, or of all sessions of a service together. Written by the dispatch thread alone; read there.
 struct Statistics {
-    std::uint64_t requests = 0;         ///< calls and one-way messages taken
-    std::uint64_t responses = 0;        ///< answers given, errors included
-    std::uint64_t events = 0;           ///< events sent
-    std::uint64_t bytes_received = 0;   ///< payload of requests
-    std::uint64_t bytes_sent = 0;       ///< payload of answers and events
-    std::uint64_t lane_full = 0;        ///< sends that found no room: events refused, answers that had to wait
-    std::uint64_t one_way_failures = 0; ///< one-way messages that no route took, were refused, or whose function threw
-    std::uint64_t calls_waiting = 0;    ///< calls taken and not yet answered; a level, not a count: clearing keeps it
+    std::uint64_t requests = 0;          ///< calls and one-way messages taken
+    std::uint64_t responses = 0;         ///< answers given, errors included
+    std::uint64_t events = 0;            ///< events sent
+    std::uint64_t bytes_received = 0;    ///< payload of requests
+    std::uint64_t bytes_sent = 0;        ///< payload of answers and events
+    std::uint64_t lane_full = 0;         ///< sends that found no room: events refused, answers that had to wait
+    std::uint64_t one_way_failures = 0;  ///< one-way messages that no route took, were refused, or whose function threw
+    std::uint64_t calls_waiting = 0;     ///< calls taken and not yet answered; a level, not a count: clearing keeps it
     std::chrono::system_clock::time_point connected_since{};  ///< a session's; a service's is the moment of listen()
 
     Statistics& operator+=(const Statistics& other) noexcept {

@@ -2,4 +2,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-auto service = listen(qbipc::routes(qbipc::on<Add>([](const Add&, qbipc::Answer<Sum> answer) { return answer.send(Sum{}); })));
+auto service =
+    listen(qbipc::routes(qbipc::on<Add>([](const Add&, qbipc::Answer<Sum> answer) { return answer.send(Sum{}); })));

@@ -2,6 +2,4 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-void f(qbipc::Answer<Sum>& answer) {
-    answer.send(Text{});
-}
+void f(qbipc::Answer<Sum>& answer) { answer.send(Text{}); }

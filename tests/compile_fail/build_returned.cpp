@@ -2,4 +2,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-auto service = listen(qbipc::routes(qbipc::on<Echo>([](const Echo&) { return qbipc::build<Text>(1, [](Text&, std::span<char>) {}); })));
+auto service = listen(
+    qbipc::routes(qbipc::on<Echo>([](const Echo&) { return qbipc::build<Text>(1, [](Text&, std::span<char>) {}); })));

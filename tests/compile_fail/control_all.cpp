@@ -20,16 +20,17 @@ inline constexpr bool qbipc::no_padding<Vouched> = true;
 constexpr auto tall = [](const qbipc::Credentials& who) { return who.uid > 9; };
 
 auto service = listen(
-    qbipc::side_by_side(
-        qbipc::routes<Account>(qbipc::on<Add>([](auto& session, const Add& add) { return Sum{session->total += add.a}; }),
-                               qbipc::on<Echo>([](const Echo&, std::string_view text, qbipc::Answer<Text> answer) {
-                                   answer.send(qbipc::with_tail(Text{}, text));
-                               }),
-                               qbipc::on<Clear>([](auto& session, const Clear&) { session.send(Total{session->total}); })
-                                   .only(qbipc::policy(tall) && tall),
-                               qbipc::on_connect([](auto&) {}), qbipc::otherwise([](auto&, auto&) { return false; })),
-        qbipc::routes<Voter>(qbipc::on_accept([](const qbipc::Credentials&) { return Voter(1); }),
-                             qbipc::on<Vote>([](auto& session, const Vote&) { ++session->votes; }))),
+    qbipc::side_by_side(qbipc::routes<Account>(
+                            qbipc::on<Add>([](auto& session, const Add& add) { return Sum{session->total += add.a}; }),
+                            qbipc::on<Echo>([](const Echo&, std::string_view text, qbipc::Answer<Text> answer) {
+                                answer.send(qbipc::with_tail(Text{}, text));
+                            }),
+                            qbipc::on<Clear>([](auto& session, const Clear&) {
+                                session.send(Total{session->total});
+                            }).only(qbipc::policy(tall) && tall),
+                            qbipc::on_connect([](auto&) {}), qbipc::otherwise([](auto&, auto&) { return false; })),
+                        qbipc::routes<Voter>(qbipc::on_accept([](const qbipc::Credentials&) { return Voter(1); }),
+                                             qbipc::on<Vote>([](auto& session, const Vote&) { ++session->votes; }))),
     qbipc::same_user || tall);
 
 void f(Client& client, const std::string& text) {

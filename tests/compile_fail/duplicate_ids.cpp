@@ -7,4 +7,5 @@ struct Subtract {
     using Reply = Sum;
     double a, b;
 };
-auto service = listen(qbipc::routes(qbipc::on<Add>([](const Add&) { return Sum{}; }), qbipc::on<Subtract>([](const Subtract&) { return Sum{}; })));
+auto service = listen(qbipc::routes(qbipc::on<Add>([](const Add&) { return Sum{}; }),
+                                    qbipc::on<Subtract>([](const Subtract&) { return Sum{}; })));

@@ -8,6 +8,4 @@ struct Ask {
     using Reply = Sum;
     using Error = Why;
 };
-void f(Client& client) {
-    (void)client.call(Ask{}, 1s);
-}
+void f(Client& client) { (void)client.call(Ask{}, 1s); }

@@ -3,4 +3,5 @@
 #include "messages.hpp"
 
 struct Other {};
-auto service = listen(qbipc::first_of(qbipc::routes<Account>(qbipc::on<Clear>([](const Clear&) {})), qbipc::routes<Other>()));
+auto service =
+    listen(qbipc::first_of(qbipc::routes<Account>(qbipc::on<Clear>([](const Clear&) {})), qbipc::routes<Other>()));

@@ -5,6 +5,4 @@
 struct Old {
     static constexpr int id = 9;
 };
-void f(Client& client) {
-    (void)client.send(Old{});
-}
+void f(Client& client) { (void)client.send(Old{}); }

@@ -3,6 +3,4 @@
 // arguments: -Werror=unused-result
 #include "messages.hpp"
 
-void f(Client& client) {
-    client.send(Clear{});
-}
+void f(Client& client) { client.send(Clear{}); }

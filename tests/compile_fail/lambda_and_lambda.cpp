@@ -4,4 +4,4 @@
 
 constexpr auto tall = [](const qbipc::Credentials& who) { return who.uid > 9; };
 constexpr auto old = [](const qbipc::Credentials& who) { return who.pid > 9; };
-auto service = listen(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})), tall && old);
+auto service = listen(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})), tall&& old);

@@ -4,4 +4,4 @@
 
 constexpr auto tall = [](const qbipc::Credentials& who) { return who.uid > 9; };
 constexpr auto old = [](const qbipc::Credentials& who) { return who.pid > 9; };
-auto client = Client::connect("calculator", 1s, tall && old);
+auto client = Client::connect("calculator", 1s, tall&& old);

@@ -2,10 +2,10 @@
 // messages.hpp: what the programs beside it have in common. Each has one mistake, but for those named control_.
 #pragma once
 
-#include <qbipc/qbipc.hpp>
-
 #include <chrono>
 #include <string>
+
+#include <qbipc/qbipc.hpp>
 
 using namespace std::chrono_literals;
 

@@ -6,6 +6,4 @@ struct Name {
     static constexpr qbipc::MessageId id = 9;
     std::string text;
 };
-void f(Client& client) {
-    (void)client.send(Name{});
-}
+void f(Client& client) { (void)client.send(Name{}); }

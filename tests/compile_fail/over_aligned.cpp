@@ -6,6 +6,4 @@ struct alignas(32) Wide {
     static constexpr qbipc::MessageId id = 9;
     double values[4];
 };
-void f(Client& client) {
-    (void)client.send(Wide{});
-}
+void f(Client& client) { (void)client.send(Wide{}); }

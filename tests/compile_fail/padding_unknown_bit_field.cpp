@@ -6,6 +6,4 @@ struct Opaque {
     static constexpr qbipc::MessageId id = 9;
     unsigned low : 4;
 };
-void f(Client& client) {
-    (void)client.send(Opaque{});
-}
+void f(Client& client) { (void)client.send(Opaque{}); }

@@ -8,6 +8,4 @@ struct Opaque {
     Opaque() : value(next()) {}
     static int next();
 };
-void f(Client& client) {
-    (void)client.send(Opaque{});
-}
+void f(Client& client) { (void)client.send(Opaque{}); }

@@ -9,6 +9,4 @@ struct Opaque {
         float f;
     };
 };
-void f(Client& client) {
-    (void)client.send(Opaque{});
-}
+void f(Client& client) { (void)client.send(Opaque{}); }

@@ -2,4 +2,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-auto service = listen(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})), [](const qbipc::Credentials&) { return 1; });
+auto service =
+    listen(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})), [](const qbipc::Credentials&) { return 1; });

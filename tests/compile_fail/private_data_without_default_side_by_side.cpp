@@ -6,4 +6,5 @@ struct Voter {
     explicit Voter(int v) : votes(v) {}
     int votes;
 };
-auto service = listen(qbipc::side_by_side(qbipc::routes<Account>(qbipc::on<Clear>([](const Clear&) {})), qbipc::routes<Voter>()));
+auto service =
+    listen(qbipc::side_by_side(qbipc::routes<Account>(qbipc::on<Clear>([](const Clear&) {})), qbipc::routes<Voter>()));

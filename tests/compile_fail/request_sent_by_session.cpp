@@ -3,6 +3,4 @@
 #include "messages.hpp"
 
 using Session = qbipc::Session<qbipc::UnixSocket, Account>;
-void f(Session& session) {
-    session.send(Clear{});
-}
+void f(Session& session) { session.send(Clear{}); }

@@ -5,4 +5,5 @@
 struct Anonymous : qbipc::UnixSocket {
     static constexpr auto vouches = qbipc::Vouch::pid;
 };
-auto service = qbipc::listen<Anonymous>("calculator", qbipc::routes(qbipc::on<Clear>([](const Clear&) {}).only(qbipc::uids<0>)), qbipc::anyone);
+auto service = qbipc::listen<Anonymous>(
+    "calculator", qbipc::routes(qbipc::on<Clear>([](const Clear&) {}).only(qbipc::uids<0>)), qbipc::anyone);

@@ -2,4 +2,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-auto service = listen(qbipc::side_by_side(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})), qbipc::routes(qbipc::on<Add>([](const Add&) { return Sum{}; }))));
+auto service = listen(qbipc::side_by_side(qbipc::routes(qbipc::on<Clear>([](const Clear&) {})),
+                                          qbipc::routes(qbipc::on<Add>([](const Add&) { return Sum{}; }))));

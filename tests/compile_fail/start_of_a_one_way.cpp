@@ -2,6 +2,4 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-void f(Client& client) {
-    (void)client.start(Clear{});
-}
+void f(Client& client) { (void)client.start(Clear{}); }

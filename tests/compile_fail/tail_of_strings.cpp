@@ -6,6 +6,4 @@ struct Names {
     static constexpr qbipc::MessageId id = 9;
     using Tail = std::string;
 };
-void f(Client& client) {
-    (void)client.send(Names{});
-}
+void f(Client& client) { (void)client.send(Names{}); }

@@ -10,6 +10,4 @@ struct Points {
     static constexpr qbipc::MessageId id = 9;
     using Tail = Point;
 };
-void f(Client& client) {
-    (void)client.send(Points{});
-}
+void f(Client& client) { (void)client.send(Points{}); }

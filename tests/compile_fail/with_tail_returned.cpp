@@ -2,4 +2,5 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-auto service = listen(qbipc::routes(qbipc::on<Echo>([](const Echo&) { return qbipc::with_tail(Text{}, std::string("x")); })));
+auto service =
+    listen(qbipc::routes(qbipc::on<Echo>([](const Echo&) { return qbipc::with_tail(Text{}, std::string("x")); })));

@@ -2,6 +2,4 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-void f(Client& client, const std::string& text) {
-    (void)client.send(qbipc::with_tail(Clear{}, text));
-}
+void f(Client& client, const std::string& text) { (void)client.send(qbipc::with_tail(Clear{}, text)); }

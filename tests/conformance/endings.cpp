@@ -20,22 +20,22 @@ using qbipc::routes;
 using qbipc::TailView;
 using qbipc::with_tail;
 
-/// A service that can be ended while a client waits: `entered` counts what it has taken.
+/// Counts the calls that it takes and doesn't answer.
+auto silent_selector(std::atomic<int>& entered) {
+    return routes(on<Later>([&, held = std::vector<Answer<Number>>()](const Later&, Answer<Number> answer) mutable {
+                      held.push_back(std::move(answer));
+                      ++entered;
+                  }),
+                  on<Double>([](const Double& m) { return Number{2 * m.value}; }));
+}
+
+/// A service that can be ended while a client waits.
 template <class T>
 struct Silent {
+    using Service = Running<T, decltype(silent_selector(std::declval<std::atomic<int>&>()))>;
+
     std::atomic<int> entered = 0;
-    auto selector() {
-        return routes(
-            on<Later>([this, held = std::vector<Answer<Number>>()](const Later&, Answer<Number> answer) mutable {
-                held.push_back(std::move(answer));
-                ++entered;
-            }),
-            on<Double>([](const Double& m) { return Number{2 * m.value}; }), on<Tell>([](auto& session, const Tell& m) {
-                for (std::uint64_t i = 0; i < m.count; ++i) (void)session.send(Tick{i});
-            }));
-    }
-    using Service = Running<T, decltype(std::declval<Silent>().selector())>;
-    std::unique_ptr<Service> service = std::make_unique<Service>(selector());
+    std::unique_ptr<Service> service = std::make_unique<Service>(silent_selector(entered));
 
     /// Ends the service once it has taken so many calls.
     std::jthread end_after(int calls) {

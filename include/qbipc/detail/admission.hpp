@@ -4,10 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <sys/types.h>
 #include <system_error>
 #include <unordered_map>
-
-#include <sys/types.h>
 
 #include <qbipc/error.hpp>
 #include <qbipc/options.hpp>
@@ -24,9 +23,10 @@ public:
         if (open_ + half_open_ >= limits_.sessions) return make_error_code(errc::too_many_sessions);
         if (half_open_ >= limits_.half_open) return make_error_code(errc::busy);
         Counts& user = users_[uid];
-        const auto refusal = user.open + user.half_open >= limits_.sessions_per_user ? make_error_code(errc::too_many_sessions)
-                             : user.half_open >= limits_.half_open_per_user          ? make_error_code(errc::busy)
-                                                                                     : std::error_code{};
+        const auto refusal = user.open + user.half_open >= limits_.sessions_per_user
+                                 ? make_error_code(errc::too_many_sessions)
+                             : user.half_open >= limits_.half_open_per_user ? make_error_code(errc::busy)
+                                                                            : std::error_code{};
         if (refusal) {
             forget_if_idle(uid);
             return refusal;

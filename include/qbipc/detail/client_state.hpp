@@ -128,7 +128,7 @@ public:
                     complete(message);
                     continue;
                 }
-                const Release release{*this, responses};
+                const MessageRelease release(responses, end);
                 show(message, use);
                 me.took();
                 if (waited) break;
@@ -236,15 +236,6 @@ private:
     /// How long the end of a connection may take where the service doesn't read what it was sent.
     static constexpr auto linger = std::chrono::seconds(1);
 
-    template <class Receiver>
-    struct Release {
-        ClientState& state;
-        Receiver& receiver;
-        ~Release() { receiver.done(state.end); }
-    };
-    template <class Receiver>
-    Release(ClientState&, Receiver&) -> Release<Receiver>;
-
     template <class X>
     static Header header(const X& x, Kind kind, std::uint32_t correlation) noexcept {
         const auto [service, id] = ids_of(x);
@@ -261,7 +252,7 @@ private:
         std::size_t count = 0;
         ReceivedMessage message;
         for (; count < budget && events.next(end, message); ++count) {
-            const Release release{*this, events};
+            const MessageRelease release(events, end);
             count_event(message.header.correlation);
             Event<Memory> event(message, scratch_);
             (void)selector(peer, event);
@@ -341,7 +332,7 @@ private:
             ++responses_taken;
             return run(then, message);
         }
-        const Release release{*this, responses};
+        const MessageRelease release(responses, end);
         if (slot != nullptr && calls->template complete<Memory>(*slot, message)) {
             ++responses_taken;
         } else if (slot != nullptr || calls->was_issued(message.header.correlation)) {

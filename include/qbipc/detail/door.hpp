@@ -67,7 +67,8 @@ public:
         return count;
     }
 
-    /// From now on nothing can be posted; what waits is dropped, outside the lock, for its destructors may look in here.
+    /// From now on nothing can be posted; what waits is dropped, outside the lock, for its destructors may look in
+    /// here.
     void close() {
         std::vector<UniqueFunction<void()>> dropped;
         {
@@ -82,7 +83,9 @@ public:
         const auto me = std::this_thread::get_id();
         if (thread_.load(std::memory_order_relaxed) != me) thread_.store(me, std::memory_order_relaxed);
     }
-    bool in_dispatch_thread() const noexcept { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+    bool in_dispatch_thread() const noexcept {
+        return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
 
 private:
     BasicDescriptor<> bell_;

@@ -138,4 +138,18 @@ private:
     std::vector<std::byte> assembly_;
 };
 
+/// Gives a message's memory back at the end of a scope, whatever way it is left.
+template <class Receiver, class End>
+class MessageRelease {
+public:
+    MessageRelease(Receiver& receiver, End& end) noexcept : receiver_(receiver), end_(end) {}
+    MessageRelease(const MessageRelease&) = delete;
+    MessageRelease& operator=(const MessageRelease&) = delete;
+    ~MessageRelease() { receiver_.done(end_); }
+
+private:
+    Receiver& receiver_;
+    End& end_;
+};
+
 }  // namespace qbipc::detail

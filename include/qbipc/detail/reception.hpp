@@ -61,15 +61,16 @@ public:
             }
             guests_.push_back(std::make_unique<Guest>(Guest{std::move(**visitor), uid, Clock::now()}));
             Guest& guest = *guests_.back();
-            if (auto attached = guest.visitor.attach(epoll, reinterpret_cast<std::uint64_t>(&guest) | guest_bit); !attached)
+            if (auto attached = guest.visitor.attach(epoll, reinterpret_cast<std::uint64_t>(&guest) | guest_bit);
+                !attached)
                 refuse(guest, attached.error());
             else
                 advance(hooks, reinterpret_cast<std::uint64_t>(&guest));
         }
     }
 
-    /// A guest's tag was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data or
-    /// refuses, and `hooks.admitted(end, data, uid, since)` takes the half-open end over; false: it couldn't.
+    /// A guest's tag was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data
+    /// or refuses, and `hooks.admitted(end, data, uid, since)` takes the half-open end over; false: it couldn't.
     template <class Hooks>
     void advance(Hooks& hooks, std::uint64_t tag) {
         Guest& guest = *reinterpret_cast<Guest*>(tag & ~guest_bit);

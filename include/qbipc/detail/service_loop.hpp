@@ -18,6 +18,7 @@
 #include <qbipc/detail/hot_set.hpp>
 #include <qbipc/detail/ready_list.hpp>
 #include <qbipc/detail/reception.hpp>
+#include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/detail/service_counters.hpp>
 #include <qbipc/detail/session_range.hpp>
 #include <qbipc/detail/timer.hpp>
@@ -72,7 +73,8 @@ public:
     /// One turn for a foreign loop: never blocks, never spins. Gives the number of requests handled.
     template <class Hooks>
     std::size_t dispatch(Hooks& hooks, Budget budget) {
-        const Turn turn(*this);
+        const ScopeFlag turn(dispatching_);
+        door_->enter();
         look_at_kernel(hooks, 0);
         const std::size_t handled = serve_ready(hooks, budget.frames);
         reap(hooks);
@@ -84,7 +86,8 @@ public:
     template <class Hooks>
     void run(Hooks& hooks, const std::stop_token& stop) {
         const std::stop_callback wake_up(stop, [door = door_] { door->ring(1); });
-        const Turn turn(*this);
+        const ScopeFlag turn(dispatching_);
+        door_->enter();
         running_ = true;
         looked_ = Clock::now();
         std::size_t since_look = 0;
@@ -109,7 +112,8 @@ public:
     /// Ends every session, with its hook.
     template <class Hooks>
     void end_all(Hooks& hooks) {
-        const Turn turn(*this);
+        const ScopeFlag turn(dispatching_);
+        door_->enter();
         for (auto& connection : connections_) connection->finish(EndReason::stopped);
         for (auto& connection : connections_) conclude(*connection);
         reap(hooks);
@@ -123,17 +127,6 @@ public:
 private:
     static constexpr std::uint64_t listener_tag = 2, door_tag = 4, timer_tag = 6;  // no pointers, and even
     static constexpr std::size_t frames_per_look = 64;
-
-    struct Turn {
-        explicit Turn(ServiceLoop& of) noexcept : loop(of), outer(std::exchange(of.dispatching_, true)) {
-            loop.door_->enter();
-        }
-        Turn(const Turn&) = delete;
-        Turn& operator=(const Turn&) = delete;
-        ~Turn() { loop.dispatching_ = outer; }
-        ServiceLoop& loop;
-        bool outer;
-    };
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
                 BasicDescriptor<> epoll, Timer timer)

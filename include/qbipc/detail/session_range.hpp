@@ -32,7 +32,10 @@ public:
         using difference_type = std::ptrdiff_t;
         using iterator_category = std::input_iterator_tag;
 
-        Iterator(const Connections<T>& all, std::size_t at, std::ptrdiff_t offset) noexcept : all_(&all), at_(at), offset_(offset) { skip(); }
+        Iterator(const Connections<T>& all, std::size_t at, std::ptrdiff_t offset) noexcept
+            : all_(&all), at_(at), offset_(offset) {
+            skip();
+        }
         Iterator(const Iterator& other) noexcept : all_(other.all_), at_(other.at_), offset_(other.offset_) {}
         Iterator& operator=(const Iterator& other) noexcept {
             all_ = other.all_, at_ = other.at_, offset_ = other.offset_;

@@ -17,7 +17,8 @@ template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
     static constexpr std::size_t room = 48;
     template <class F>
-    static constexpr bool fits = sizeof(F) <= room && alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
+    static constexpr bool fits =
+        sizeof(F) <= room && alignof(F) <= alignof(std::max_align_t) && std::is_nothrow_move_constructible_v<F>;
 
 public:
     UniqueFunction() noexcept = default;

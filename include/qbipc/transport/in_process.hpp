@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include <qbipc/detail/event_bell.hpp>
 #include <qbipc/detail/negotiation.hpp>
 #include <qbipc/detail/waiting.hpp>
 #include <qbipc/detail/wire_error.hpp>
@@ -34,29 +35,9 @@ namespace qbipc {
 /// to be dispatched by another thread. Lanes take `frames_per_lane` frames or Options::lane_size bytes, whichever is
 /// less. Threads: as every transport's; one mutex per connection.
 class InProcess {
-    /// An eventfd.
-    class Bell {
-    public:
-        Bell() noexcept : fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
-        Bell(const Bell&) = delete;
-        Bell& operator=(const Bell&) = delete;
-        ~Bell() {
-            if (fd_ >= 0) ::close(fd_);
-        }
-        int fd() const noexcept { return fd_; }
-        void ring() noexcept { (void)!::eventfd_write(fd_, 1); }
-        void quiet() noexcept {
-            eventfd_t count = 0;
-            (void)!::eventfd_read(fd_, &count);
-        }
-
-    private:
-        int fd_;
-    };
-
     /// Somebody who may sleep: what for, and the bell that wakes him.
     struct Sleeper {
-        Bell bell;
+        detail::EventBell bell;
         Interest interest;
         bool asleep = false;
     };
@@ -111,7 +92,7 @@ class InProcess {
     struct Desk {
         std::mutex mutex;
         std::deque<std::shared_ptr<Wire>> knocking;
-        Bell bell;
+        detail::EventBell bell;
         ~Desk() {
             for (auto& wire : knocking) decide(*wire, make_error_code(errc::no_service));
         }
