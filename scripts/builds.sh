@@ -33,7 +33,7 @@ configure() {
 build() {
     local folder=$1 started=$SECONDS
     shift
-    if ! ninja -C "$folder" -j "$jobs" "$@" </dev/null >"$folder.log" 2>&1; then
+    if ! ninja -C "$folder" -j "$jobs" -k 0 "$@" </dev/null >"$folder.log" 2>&1; then
         grep -vE '^\[[0-9]+/[0-9]+\]|^ccache |^ninja: (Entering|build)' "$folder.log" | head -n 200 >&2
         return 1
     fi

@@ -57,7 +57,7 @@ std::optional<qbipc::Received<M>> read(const std::vector<std::byte>& bytes) {
 }
 
 /// Where deferred answers arrive.
-struct Port : qbipc::detail::AnswerPort {
+struct Port final : qbipc::detail::AnswerPort {
     std::error_code answer(const qbipc::Header&, const qbipc::detail::AnyOutgoing& x) override {
         reply.emplace(x.size);
         if (auto used = x.write(x.object, reply->data())) reply->resize(*used);
