@@ -85,7 +85,7 @@ TEMPLATE_LIST_TEST_CASE("echoes of doubling sizes come back as they were sent, w
     for (std::size_t size = 0; size <= std::size_t{1} << 20; size = size == 0 ? 1 : 2 * size) {
         for (const std::size_t off : {std::size_t{0}, std::size_t{1}}) {
             if (size < off) continue;
-            const auto text = pattern(size, size - off);
+            const auto text = patterned(size, size - off);
             const auto back = forever_too ? client->call(with_tail(Echo{}, text), forever)
                                           : client->call(with_tail(Echo{}, text), patience);
             REQUIRE(back);
@@ -107,13 +107,13 @@ TEMPLATE_LIST_TEST_CASE("the largest message and one byte less pass, one byte mo
     REQUIRE(client);
     REQUIRE(client->max_message() == most);
     for (const std::size_t size : {most - 1, most}) {
-        const auto text = pattern(size, size);
+        const auto text = patterned(size, size);
         const auto back = client->call(with_tail(Echo{}, text), patience);
         REQUIRE(back);
         CHECK(std::string_view(back->tail()) == text);
     }
-    CHECK(error_of(client->call(with_tail(Echo{}, pattern(1, most + 1)), patience)) == errc::message_too_large);
-    CHECK(error_of(client->call(with_tail(Echo{}, pattern(1, 2 * most)), patience)) == errc::message_too_large);
+    CHECK(error_of(client->call(with_tail(Echo{}, patterned(1, most + 1)), patience)) == errc::message_too_large);
+    CHECK(error_of(client->call(with_tail(Echo{}, patterned(1, 2 * most)), patience)) == errc::message_too_large);
     CHECK(service.status()["requests"] == 2);
     CHECK(client->call(Add{1, 0}, patience)->value == 1);
 
@@ -138,7 +138,7 @@ TEMPLATE_LIST_TEST_CASE(
     auto client = Client<TestType>::connect(service.name, patience, {}, options);
     REQUIRE(client);
     CHECK(client->max_message() == 400'000);
-    CHECK(client->call(with_tail(Echo{}, pattern(1, 300'000)), patience));
+    CHECK(client->call(with_tail(Echo{}, patterned(1, 300'000)), patience));
 }
 
 TEMPLATE_LIST_TEST_CASE("30,000 events, each 1000th of full size, come whole and in order [stress]", "[process][libqb]",
@@ -154,7 +154,7 @@ TEMPLATE_LIST_TEST_CASE("30,000 events, each 1000th of full size, come whole and
     CHECK(events.ticks == 30'000);
     CHECK(events.wrong == 0);
     CHECK(events.largest == full);
-    CHECK(client->call(with_tail(Echo{}, pattern(1, full)), patience));
+    CHECK(client->call(with_tail(Echo{}, patterned(1, full)), patience));
 }
 
 TEMPLATE_LIST_TEST_CASE(
@@ -273,7 +273,7 @@ TEMPLATE_LIST_TEST_CASE("what was sent before a disconnect arrives", "[process]"
         auto client = Client<TestType>::connect(service.name, patience);
         REQUIRE(client);
         for (std::uint64_t i = 1; i <= 20; ++i)
-            REQUIRE(client->send(with_tail(Jot{round, i}, pattern(round + i, 10 * i)), patience));
+            REQUIRE(client->send(with_tail(Jot{round, i}, patterned(round + i, 10 * i)), patience));
         if (round % 2 == 0) client->disconnect();
     }
     CHECK(service.comes_to("jots", 50 * 20));

@@ -59,7 +59,7 @@ struct Throw {
     static constexpr MessageId id = 7;
     using Reply = Sum;
 };
-/// Written into the service's ledger before it is answered. The tail is pattern(client + sequence).
+/// Written into the service's ledger before it is answered. The tail is patterned(client + sequence).
 struct Note {
     static constexpr MessageId id = 8;
     using Reply = Note;
@@ -95,7 +95,7 @@ struct Jot {
 };
 
 // ---- events
-/// Numbered from 1 in each session. The tail is pattern(number).
+/// Numbered from 1 in each session. The tail is patterned(number).
 struct Tick {
     static constexpr EventId id = 1;
     using Tail = char;
@@ -109,7 +109,7 @@ struct Hello {
 
 inline char pattern_at(std::uint64_t seed, std::size_t i) { return static_cast<char>(seed * 131 + i * 7 + (i >> 8)); }
 
-inline std::string pattern(std::uint64_t seed, std::size_t size) {
+inline std::string patterned(std::uint64_t seed, std::size_t size) {
     std::string bytes(size, '\0');
     for (std::size_t i = 0; i < size; ++i) bytes[i] = pattern_at(seed, i);
     return bytes;

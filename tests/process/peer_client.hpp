@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -66,6 +67,7 @@ template <class C>
 std::string fork_in_the_middle(C& client) {
     const pid_t child = ::fork();
     if (child == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         int wrong = 0;
         {
             C mine = std::move(client);
@@ -170,7 +172,7 @@ int obey(C client, const Address& address, Lines& lines) {
         } else if (verb == "jots") {  // one-way, as many as fit, and then silence
             words >> count;
             for (std::uint64_t i = 1; i <= count; ++i)
-                if (const auto sent = client.send(with_tail(Jot{1, i}, pattern(1 + i, i % 100)), patience); !sent)
+                if (const auto sent = client.send(with_tail(Jot{1, i}, patterned(1 + i, i % 100)), patience); !sent)
                     break;
             std::cout << "jotted" << std::endl;
         } else if (verb == "fork") {
@@ -217,7 +219,7 @@ int write_ledger(C client, const Arguments& arguments) {
     (void)client.send(Wish{1'000'000, 100, 3, 1});
     Events events;
     for (std::uint64_t sequence = 1;; ++sequence) {
-        const auto body = pattern(me + sequence, random.below(random.one_in(20) ? 20 * most : most));
+        const auto body = patterned(me + sequence, random.below(random.one_in(20) ? 20 * most : most));
         if (random.one_in(3)) {
             const auto sent = client.send(with_tail(Jot{me, sequence}, body), patience);
             if (!sent) return sent.error() == errc::disconnected ? 0 : 2;

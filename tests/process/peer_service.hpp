@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -69,7 +70,7 @@ bool pump(Books& books, S& session) {
     for (; wish.count != 0; --wish.count) {
         const std::uint64_t number = session->ticks + 1;
         const bool with = wish.every == 0 || number % wish.every == 0;
-        const auto sent = session.send(with_tail(Tick{number}, pattern(number, with ? wish.size : 0)));
+        const auto sent = session.send(with_tail(Tick{number}, patterned(number, with ? wish.size : 0)));
         if (!sent && sent.error() == errc::lane_full && wish.patient != 0) return false;
         if (!sent && sent.error() == errc::disconnected) {
             wish.count = 0;
@@ -186,6 +187,7 @@ template <class S>
 std::string fork_a_service(S& service) {
     const pid_t child = ::fork();
     if (child == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         int wrong = 0;
         {
             S mine = std::move(service);
