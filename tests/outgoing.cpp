@@ -28,7 +28,6 @@ struct Plain {
     std::uint32_t a = 0, b = 0;
 };
 struct Padded {
-    static constexpr MessageId id = 8;
     std::uint8_t a = 0;
     std::uint32_t b = 0;
 };
@@ -41,9 +40,7 @@ struct Text {
     static constexpr EventId id = 11;
     using Tail = char;
 };
-struct Empty {
-    static constexpr MessageId id = 12;
-};
+struct Empty {};
 
 using Bytes = std::vector<std::byte>;
 

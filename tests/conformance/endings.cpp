@@ -270,11 +270,13 @@ TEMPLATE_LIST_TEST_CASE("a client that leaves before anything happens is greeted
 TEMPLATE_LIST_TEST_CASE("a session that its service disconnects doesn't stay for ever where its client reads nothing",
                         "[end]", Transports) {
     qbipc::ServiceOptions options;
-    options.limits.handshake = 50ms;
-    auto service = step<TestType>(routes(on<Echo>([](const Echo& m, TailView<std::byte>) {
-                                      return Copy<Echoed>(Echoed{m.number}, std::vector<std::byte>(900'000));
-                                  })),
-                                  qbipc::same_user_or_root, options);
+    options.limits.handshake = 500ms;
+    std::atomic<int> disconnected = 0;
+    auto service = step<TestType>(
+        routes(qbipc::on_disconnect([&](auto&) { ++disconnected; }), on<Echo>([](const Echo& m, TailView<std::byte>) {
+                   return Copy<Echoed>(Echoed{m.number}, std::vector<std::byte>(900'000));
+               })),
+        qbipc::same_user_or_root, options);
     qbipc::Options wishes;
     wishes.lane_size = 64 << 10;
     auto client = service.connect(wishes);
@@ -282,6 +284,7 @@ TEMPLATE_LIST_TEST_CASE("a session that its service disconnects doesn't stay for
     REQUIRE(service.turn_until([&] { return service.service.statistics().requests == 1; }));
     for (auto& session : service.service.sessions()) session.disconnect();
     REQUIRE(service.turn_until([&] { return service.service.statistics().ended == 1; }));
+    CHECK(disconnected == 1);  // at once, and not again at the limit
     CHECK(service.service.statistics().sessions == 0);
     CHECK(why(client.wait(pending, patience)) == errc::disconnected);
 }

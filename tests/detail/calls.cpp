@@ -125,6 +125,20 @@ TEST_CASE("a correlation that was never given out is known as such, across the e
     CHECK(calls.was_issued(slot.correlation));
 }
 
+TEST_CASE("a late answer isn't given to the call that has its number's slot now", "[calls]") {
+    Calls calls;
+    const std::uint32_t first = calls.issue();
+    while (calls.issue() != first + Calls::most - 1) {
+    }
+    CallSlot& slot = waiting(calls);
+    REQUIRE(slot.correlation == first + Calls::most);
+    CHECK(calls.find(first) == nullptr);
+    CHECK(calls.was_issued(first));
+    CHECK_FALSE(arrive(calls, first));
+    CHECK(slot.state == CallSlot::waiting);
+    CHECK(arrive(calls, slot.correlation));
+}
+
 TEST_CASE("functions end at their deadlines, nearest first, and only once", "[calls]") {
     Calls calls;
     std::vector<int> order;
