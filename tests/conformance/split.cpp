@@ -197,14 +197,19 @@ TEMPLATE_LIST_TEST_CASE("both halves at full speed, large messages and small, lo
             if (!sent || !sending.send(Tell{2}, patience)) ++wrong;
         }
     });
+    // Events are best effort: what found no room was refused, and the service knows how many weren't.
     std::uint64_t events = 0;
+    const auto all_is_here = [&] {
+        const auto counters = service.statistics();
+        return ran == rounds && counters.requests == 2 * rounds && counters.events == events;
+    };
     const auto end = std::chrono::steady_clock::now() + 3 * patience;
-    while ((ran < rounds || events < 2 * rounds) && wrong == 0 && std::chrono::steady_clock::now() < end)
-        if (const auto got = receiving.receive(no_events(), 100ms)) events += *got;
+    while (!all_is_here() && wrong == 0 && std::chrono::steady_clock::now() < end)
+        if (const auto got = receiving.receive(no_events(), shortly)) events += *got;
     sender.join();
-    CHECK(ran == rounds);
+    CHECK(all_is_here());
     CHECK(wrong == 0);
-    CHECK(events == 2 * rounds);
+    CHECK(events > 0);
 }
 
 TEMPLATE_LIST_TEST_CASE("dropping the sending half ends the connection: the other gets what had come, then the end",
