@@ -2,6 +2,7 @@
 // detail/calls.hpp: a client's outstanding calls: slots that one thread opens, another completes, and a third may drop.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -150,13 +151,20 @@ public:
         if (functions_.load(std::memory_order_relaxed) == 0 ||
             now.time_since_epoch().count() < nearest_.load(std::memory_order_relaxed))
             return;
-        nearest_.store(never);
-        for_each_function([&](CallSlot& slot) {
-            if (slot.deadline <= now)
+        // A function may wait for calls itself, or throw: what is still to be done is remembered before it runs, and
+        // forgotten by one more round, in which none does.
+        bool ran = false;
+        for (const bool may_run : {true, false}) {
+            nearest_.exchange(never, std::memory_order_acq_rel);
+            for_each_function([&](CallSlot& slot) {
+                const auto deadline = slot.deadline;
+                bring_forward(deadline);
+                if (!may_run || deadline > now) return;
+                ran = true;
                 end(slot, CallSlot::dropped, make_error_code(errc::timed_out));
-            else
-                bring_forward(slot.deadline);
-        });
+            });
+            if (!ran) return;
+        }
     }
     void fail_all(std::error_code error) {
         if (functions_.load(std::memory_order_relaxed) == 0) return;
@@ -196,12 +204,14 @@ private:
         return (*slots)[index_of(correlation) % chunk_size];
     }
 
+    /// Always writes: it comes either before expire()'s exchange, which then sees the slot, or after it.
     bool bring_forward(Clock::time_point deadline) noexcept {
         const Clock::rep at = deadline.time_since_epoch().count();
-        Clock::rep now = nearest_.load();
-        while (at < now)
-            if (nearest_.compare_exchange_weak(now, at)) return true;
-        return false;
+        Clock::rep now = nearest_.load(std::memory_order_relaxed);
+        while (!nearest_.compare_exchange_weak(now, std::min(now, at), std::memory_order_acq_rel,
+                                               std::memory_order_relaxed)) {
+        }
+        return at < now;
     }
 
     UniqueFunction<void(const Outcome&)> take_function(CallSlot& slot) noexcept {
