@@ -103,12 +103,12 @@ public:
             if (auto stop = wait_for_slot(limit, backoff)) return stop;
         const std::uint32_t correlation = slot->correlation;
         const auto deadline = limit.deadline().at();
-        const bool nearest = calls->await(*slot, std::move(then), deadline);
+        (void)calls->await(*slot, std::move(then), deadline);
         if (auto error = send(x, Kind::call, correlation, limit)) {
             calls->withdraw(*slot);
             return error;
         }
-        if (nearest && loop) loop->bring_forward(deadline);
+        if (loop) loop->bring_forward(deadline);  // the nearest of the calls may be one that is over already
         return {};
     }
 
