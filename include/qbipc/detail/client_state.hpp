@@ -121,6 +121,7 @@ public:
             return make_error_code(errc::would_recurse);
         CallWaiter me(waiters_, correlation);
         bool waited = false;
+        const Announcing afterwards(*this, waited);
         std::error_code stop;
         for (ReceivedMessage message; !stop;) {
             while (!me.done() && responses.next(end, message)) {
@@ -141,7 +142,7 @@ public:
             stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
         }
         if (me.kept()) show(me.message(), use);
-        announce_again();
+        if (stop) waited = true;
         return stop;
     }
 
@@ -149,6 +150,7 @@ public:
     std::error_code await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
         if (looking_) return make_error_code(errc::would_recurse);
         bool waited = false;
+        const Announcing afterwards(*this, waited);
         for (;;) {
             take_answers();
             std::error_code stop;
@@ -160,7 +162,7 @@ public:
                     if (!stop) continue;
                 }
             }
-            if (waited || stop) announce_again();
+            if (stop) waited = true;
             return stop;
         }
     }
@@ -169,30 +171,32 @@ public:
     template <class Peer, class Selector>
     Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
         if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
-        if (announces_) {
+        const bool quieted = announces_;
+        const Announcing afterwards(*this, quieted);
+        if (quieted) {
             end.quiet();
             loop->quiet();
         }
-        auto count = take_in(peer, selector, budget);
-        announce_again();
-        return count;
+        return take_in(peer, selector, budget);
     }
 
     /// The same, and waits for an event where there is none.
     template <class Peer, class Selector>
     Result<std::size_t> receive(Peer& peer, Selector& selector, Party party, TimeLimit limit) {
         if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
-        for (bool waited = false;; waited = true) {
+        bool waited = false;
+        const Announcing afterwards(*this, waited);
+        for (;;) {
             auto count = take_in(peer, selector, static_cast<std::size_t>(-1));
             std::error_code stop;
             if (count && *count == 0) {
                 Interest interest{Lane::responses | Lane::events, {}};
                 if (!split && requests.has_rest()) interest.room = Lane::requests;
+                waited = true;
                 stop = wait(interest, party, limit);
                 if (!stop) continue;
                 count = fail(stop);
             }
-            if (waited || stop) announce_again();
             return count;
         }
     }
@@ -233,6 +237,22 @@ public:
     std::uint64_t responses_taken = 0, late_answers = 0, events_taken = 0, events_missed = 0;
 
 private:
+    /// Announces again at the end of a scope, if by then the loop's flags were taken down: an exception of a user's
+    /// function may leave it too.
+    class Announcing {
+    public:
+        Announcing(ClientState& state, const bool& due) noexcept : state_(state), due_(due) {}
+        Announcing(const Announcing&) = delete;
+        Announcing& operator=(const Announcing&) = delete;
+        ~Announcing() {
+            if (due_) state_.announce_again();
+        }
+
+    private:
+        ClientState& state_;
+        const bool& due_;
+    };
+
     /// How long the end of a connection may take where the service doesn't read what it was sent.
     static constexpr auto linger = std::chrono::seconds(1);
 
