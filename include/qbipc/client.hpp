@@ -29,6 +29,7 @@ namespace qbipc {
 /// A wait ends at once when the service dies, whatever its limit: what the service had sent is still given, then
 /// `disconnected`. A function that was given to start() runs in dispatch(), receive(), wait() or call(), at the first
 /// of them after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive().
+/// It never runs inside send(), start() and flush(), which may wait in the middle of a message.
 /// Functions for events never run inside call() and wait(). After a fork it is the parent's: in the child everything
 /// gives used_after_fork, destruction closes descriptors only.
 template <TransportPolicy T>
@@ -78,7 +79,8 @@ public:
         }
     }
 
-    /// As call(); `visit(const View<Reply>&)` looks at the answer where it lies, instead of a copy.
+    /// As call(); `visit(const View<Reply>&)` looks at the answer where it lies, instead of a copy. It may
+    /// send; where it calls or waits for answers itself, that gives would_recurse.
     template <class X, class Visit>
     [[nodiscard]] Result<void> call(X&& x, TimeLimit limit, Visit&& visit) {
         if constexpr (detail::check_call<X>()) {
@@ -207,7 +209,7 @@ public:
     /// waits for room, and then one second at most. Outstanding functions get `disconnected`.
     void disconnect() {
         state_->disconnect();
-        state_->calls->fail_all(make_error_code(errc::disconnected));
+        state_->end_functions();
     }
 
     /// Two halves, for two threads. Started calls can be waited for at the receiving half.
@@ -222,6 +224,8 @@ private:
 
     template <class X, class Use>
     std::error_code exchange(const X& x, TimeLimit& limit, Use&& use) {
+        if (state_->looks_at_answer()) [[unlikely]]
+            return make_error_code(errc::would_recurse);
         const std::uint32_t correlation = state_->calls->issue();
         if (auto error = state_->send(x, Kind::call, correlation, limit)) return error;
         return state_->await_answer(correlation, limit, use);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -41,7 +42,7 @@ public:
     ~ClientState() {
         if (end.ended() == errc::used_after_fork) return;
         disconnect();
-        calls->fail_all(make_error_code(errc::disconnected));
+        end_functions();
     }
 
     /// Ends the connection once what was accepted is out, or the time for that is over.
@@ -49,6 +50,12 @@ public:
         if (end.ended()) return;
         (void)flush(linger);
         end.shutdown();
+    }
+
+    /// After disconnect(): the functions that still wait get what has come for them, or `disconnected`.
+    void end_functions() {
+        run_put_off();
+        calls->fail_all(make_error_code(errc::disconnected));
     }
 
     // ---- sending
@@ -124,6 +131,7 @@ public:
         const Announcing afterwards(*this, waited);
         std::error_code stop;
         for (ReceivedMessage message; !stop;) {
+            run_put_off();
             while (!me.done() && responses.next(end, message)) {
                 if (message.header.correlation != correlation) [[unlikely]] {
                     complete(message);
@@ -222,6 +230,9 @@ public:
         return violated() ? make_error_code(errc::protocol_violation) : end.ended();
     }
 
+    /// An answer is looked at where it lies: no other can be waited for.
+    bool looks_at_answer() const noexcept { return looking_; }
+
     End end;
     std::shared_ptr<Calls> calls;
     std::unique_ptr<LoopDescriptor> loop;
@@ -237,6 +248,13 @@ public:
     std::uint64_t responses_taken = 0, late_answers = 0, events_taken = 0, events_missed = 0;
 
 private:
+    /// A function whose answer came while a message was waiting for room.
+    struct PutOff {
+        UniqueFunction<void(const Outcome&)> then;
+        Header header;
+        std::vector<std::byte> payload;
+    };
+
     /// Announces again at the end of a scope, if by then the loop's flags were taken down: an exception of a user's
     /// function may leave it too.
     class Announcing {
@@ -285,11 +303,23 @@ private:
 
     bool violated() const noexcept { return violated_ || responses.violated() || events.violated(); }
 
+    /// Answers are taken in meanwhile: a service that has no room for its answers takes no requests, and both would
+    /// wait. But no function runs: what it sends would get between the pieces of a message that is half out. And where
+    /// an answer is looked at in its lane, it is the one that would be taken: only room is waited for.
     std::error_code wait_for_room(TimeLimit& limit) {
         if (auto error = end.ended()) return error;
         if (split) return error_of_wait(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
-        take_answers();  // a service that has no room for its answers takes no requests: both would wait
-        const auto stop = wait(Interest{Lane::responses, Lane::requests}, Party::whole, limit);
+        return wait_while_sending(Lane::requests, limit);
+    }
+
+    std::error_code wait_while_sending(LaneSet room, TimeLimit& limit) {
+        Interest interest{{}, room};
+        if (!looking_) {
+            const ScopeFlag now(sending_);
+            take_answers();
+            interest.frames = Lane::responses;
+        }
+        const auto stop = error_of_wait(end.wait(interest, Party::whole, limit, -1));
         announce_again();
         return stop;
     }
@@ -299,10 +329,8 @@ private:
     std::error_code wait_for_slot(TimeLimit& limit, Backoff& backoff) {
         if (auto error = end.ended()) return error;
         if (!split) {
-            take_answers();
-            const auto stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
-            announce_again();
-            return stop;
+            if (looking_) return make_error_code(errc::would_recurse);  // only answers make a slot vacant
+            return wait_while_sending({}, limit);
         }
         if (limit.deadline().passed()) return make_error_code(errc::timed_out);
         pause_until(limit.deadline(), backoff.next());
@@ -333,6 +361,7 @@ private:
     }
 
     void take_answers() {
+        if (!sending_) run_put_off();
         ReceivedMessage message;
         while (responses.next(end, message)) complete(message);
     }
@@ -350,6 +379,7 @@ private:
         CallSlot* slot = calls->find(message.header.correlation);
         if (auto then = slot != nullptr ? calls->take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
             ++responses_taken;
+            if (sending_) return put_off(std::move(then), message);
             return run(then, message);
         }
         const MessageRelease release(responses, end);
@@ -377,6 +407,24 @@ private:
         spare_ = std::move(copy);
     }
 
+    /// The answer is here, but its function mustn't run now.
+    void put_off(UniqueFunction<void(const Outcome&)> then, const ReceivedMessage& message) {
+        std::vector<std::byte> copy(message.size);
+        Memory::copy_in(copy.data(), message.payload, message.size);
+        put_off_.push_back({std::move(then), message.header, std::move(copy)});
+        responses.done(end);
+    }
+
+    void run_put_off() {
+        while (!put_off_.empty()) {
+            PutOff first = std::move(put_off_.front());
+            put_off_.pop_front();
+            const ReceivedMessage mine{first.header, first.payload.data(), first.payload.size()};
+            const ScopeFlag now(running_);
+            first.then({{}, &mine});
+        }
+    }
+
     void count_event(std::uint32_t number) noexcept {
         events_missed += static_cast<std::uint32_t>(number - last_event_ - 1);
         last_event_ = number;
@@ -388,7 +436,7 @@ private:
         if (!announces_ || dispatching_) return;
         Interest interest{Lane::responses | Lane::events, {}};
         if (!split && requests.has_rest()) interest.room = Lane::requests;
-        if (!end.arm(interest) || violated())
+        if (!end.arm(interest) || violated() || !put_off_.empty())
             set_alarm(Clock::time_point{});
         else
             set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max());
@@ -406,6 +454,7 @@ private:
     CallWaiters waiters_;
     bool dispatching_ = false;  ///< events are given to their functions
     bool running_ = false;      ///< a function of start() runs, in whatever wait
+    bool sending_ = false;      ///< a message waits for room: functions have to wait
     bool looking_ = false;      ///< an answer is looked at in its lane
     bool announces_ = false;    ///< a loop watches: fd() was asked for
     bool alarm_set_ = false;
@@ -413,6 +462,7 @@ private:
     std::uint32_t last_event_ = 0;
     std::vector<std::byte> scratch_;  ///< tails of events
     std::vector<std::byte> spare_;    ///< answers for functions
+    std::deque<PutOff> put_off_;
 };
 
 }  // namespace qbipc::detail
