@@ -179,9 +179,9 @@ public:
     template <class Peer, class Selector>
     Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
         if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
-        const bool quieted = announces_;
-        const Announcing afterwards(*this, quieted);
-        if (quieted) {
+        const bool always = true;  // a function may have asked for fd() the first time
+        const Announcing afterwards(*this, always);
+        if (announces_) {
             end.quiet();
             loop->quiet();
         }
