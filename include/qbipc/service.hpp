@@ -31,13 +31,16 @@ namespace qbipc {
 /// Lifetime: the service's; afterwards it must not be called.
 class Stopper {
 public:
-    void operator()() const noexcept { (void)LinuxKernel::write(fd_, &detail::Door::stop, sizeof detail::Door::stop); }
+    void operator()() const noexcept {
+        if (!guard_.forked()) (void)LinuxKernel::write(fd_, &detail::Door::stop, sizeof detail::Door::stop);
+    }
 
 private:
     template <TransportPolicy, class, class>
     friend class Service;
-    explicit Stopper(int fd) noexcept : fd_(fd) {}
+    Stopper(int fd, detail::ForkGuard guard) noexcept : fd_(fd), guard_(guard) {}
     int fd_;
+    detail::ForkGuard guard_;  ///< in a child that inherited the handler it does nothing: the service is the parent's
 };
 
 namespace detail {
@@ -162,12 +165,13 @@ public:
     }
 
     /// Stops run() from anywhere, a signal handler included. The stop is kept for the next run() if none is running.
-    Stopper stopper() const noexcept { return Stopper(state_->loop->door()->fd()); }
+    Stopper stopper() const noexcept { return Stopper(state_->loop->door()->fd(), state_->fork); }
 
     /// The door for other threads: `f(service)` runs in the dispatch thread, in the order of posting. `f` must not
     /// throw; what it throws is lost. Errors: disconnected (the service is being destroyed). Threads: any.
     template <class F>
     [[nodiscard]] Result<void> post(F&& f) {
+        if (state_->fork.forked()) return fail(make_error_code(errc::used_after_fork));
         auto call = [state = state_.get(), f = std::forward<F>(f)]() mutable {
             Reference service(state);
             state->hooks.guarded([&] { f(*service); });
