@@ -45,7 +45,7 @@ check_address_and_undefined() {
     configure build/asan "$CLANGXX" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dcpp_args=-fno-sanitize-recover=all \
         -Dbenchmarks=disabled
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-        run_suites build/asan --suite unit --suite conformance --suite process --suite examples
+        run_suites build/asan --suite unit --suite conformance --suite examples
 }
 
 # g++ warns about fences in this mode, and clang++'s runtime wants the addresses it knows: no randomization.
@@ -55,7 +55,7 @@ check_thread() {
     setarch -R true 2>/dev/null && unrandomized=(setarch -R)
     build build/tsan
     TSAN_OPTIONS=halt_on_error=1 "${unrandomized[@]}" meson test -C build/tsan --no-rebuild --num-processes "$jobs" \
-        --print-errorlogs --timeout-multiplier 5 --suite unit --suite conformance --suite process </dev/null
+        --print-errorlogs --timeout-multiplier 5 --suite unit --suite conformance </dev/null
 }
 
 # Debian 12 has 1.74 and 1.81, which can't be installed together: whichever is not installed is unpacked.
