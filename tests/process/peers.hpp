@@ -194,9 +194,9 @@ inline std::set<std::string> left_behind() {
          {std::string("/dev/shm"), std::string("/tmp"), std::string("/run/qbipc"), "/run/user/" + user + "/qbipc"})
         for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
             const auto name = entry.path().string();
-            // Other tests of this run, and other programs, may be at work; what is ours carries our names.
-            if (name.find("test-" + std::to_string(::getpid())) != name.npos || folder == "/dev/shm")
-                found.insert(name);
+            // Others are at work there too: what is ours carries the test's name, or the library's.
+            const bool named = name.find("test-" + std::to_string(::getpid())) != name.npos;
+            if (named || (folder == "/dev/shm" && name.find("qbipc") != name.npos)) found.insert(name);
         }
     return found;
 }
