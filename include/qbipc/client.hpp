@@ -11,6 +11,7 @@
 
 #include <qbipc/address.hpp>
 #include <qbipc/auth.hpp>
+#include <qbipc/detail/answers.hpp>
 #include <qbipc/detail/check_selector.hpp>
 #include <qbipc/detail/checks.hpp>
 #include <qbipc/detail/client_state.hpp>
@@ -29,7 +30,8 @@ namespace qbipc {
 /// A wait ends at once when the service dies, whatever its limit: what the service had sent is still given, then
 /// `disconnected`. A function that was given to start() runs in dispatch(), receive(), wait() or call(), at the first
 /// of them after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive().
-/// It never runs inside send(), start() and flush(), which may wait in the middle of a message.
+/// It never runs inside send(), start() and flush(), which may wait in the middle of a message. What it throws leaves
+/// the function that ran it, and is lost where that is a destructor.
 /// Functions for events never run inside call() and wait(). After a fork it is the parent's: in the child everything
 /// gives used_after_fork, destruction closes descriptors only.
 template <TransportPolicy T>
@@ -39,7 +41,7 @@ public:
 
     /// Connects to the service at `address`. `auth` says who the service may be run by: root and this process's user,
     /// unless said otherwise. Blocking: until `limit`.
-    /// Errors: no_service (nobody listens there, 50 ms long; with Options::wait_for_service timed_out instead),
+    /// Errors: no_service (nobody listens there, for 50 ms; with Options::wait_for_service, until `limit`),
     /// timed_out, wrong_service (`auth` said no; a policy's own code is given as it is), incompatible (names both
     /// sides), not_permitted or another code (the service's refusal), too_many_sessions, bad_name, name_too_long,
     /// no_runtime_directory, not_supported, descriptors_refused, or what the kernel said.
@@ -174,7 +176,8 @@ public:
             return std::size_t{0};
     }
 
-    /// As dispatch(), but waits for an event first. Errors: as dispatch(), and timed_out.
+    /// As dispatch(), but waits for an event first. Takes what is there, 1,024 events at most, and of a service that
+    /// sends as fast as they are handled no more than comes by `limit`. Errors: as dispatch(), and timed_out.
     template <class Selector>
     [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
         if constexpr (detail::check_event_selector<Client, T, Selector>())
@@ -201,7 +204,7 @@ public:
     bool alive() { return !state_->over() && state_->end.alive(); }
 
     ClientStatistics statistics() const noexcept {
-        return {state_->requests_sent, state_->responses_taken, state_->late_answers, state_->events_taken,
+        return {state_->requests_sent, state_->answers.taken(), state_->answers.late(), state_->events_taken,
                 state_->events_missed};
     }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <qbipc/credentials.hpp>
+#include <qbipc/detail/answers.hpp>
 #include <qbipc/detail/check_selector.hpp>
 #include <qbipc/detail/checks.hpp>
 #include <qbipc/detail/client_state.hpp>
@@ -184,7 +185,8 @@ private:
     void end() {
         if (!state_ || state_->end.ended() == errc::used_after_fork) return;
         state_->end.shutdown();
-        state_->calls->fail_all(make_error_code(errc::disconnected));
+        while (!state_->end_functions_quietly()) {
+        }
     }
     std::shared_ptr<detail::ClientState<T>> state_;
 };

@@ -34,9 +34,12 @@ struct Limits {
     std::size_t half_open = 64;                                      ///< in the handshake at once
     std::size_t half_open_per_user = 16;                             ///< of these, per uid
     std::chrono::milliseconds handshake = std::chrono::seconds(30);  ///< a half-open connection is dropped after this
-    std::size_t session_bytes = std::size_t{8}
-                                << 20;  ///< outbox, and assembly of a large message: private memory per session
-    std::size_t unanswered = 4096;      ///< calls of one session taken and not yet answered; more wait in its lane
+    /// Private memory for the answers of one session that wait for room, in bytes; further ones become `over_quota`.
+    std::size_t session_bytes = std::size_t{8} << 20;
+    /// The same of all sessions of one uid, and what they sent of large messages that aren't complete yet: a session
+    /// that needs more ends with EndReason::quota.
+    std::size_t user_bytes = std::size_t{256} << 20;
+    std::size_t unanswered = 4096;  ///< calls of one session taken and not yet answered; more wait in its lane
 };
 
 /// A service's choices: a client's, read as caps, and more.

@@ -149,8 +149,9 @@ public:
     /// The one descriptor: readable, level-triggered, whenever dispatch() has something to do. The same for life.
     int fd() const noexcept { return state_->loop->fd(); }
 
-    /// Does what is to be done now, at most `budget`, and gives the number of requests handled; what is left over makes
-    /// fd() readable at once. Blocking: never. Errors: would_recurse (from inside a handler), used_after_fork.
+    /// Does what is to be done now, at most `budget`, and gives the number of frames taken: one for each request, or
+    /// one for each piece of a large one. What is left over makes fd() readable at once. Blocking: never. Errors:
+    /// would_recurse (from inside a handler), used_after_fork.
     [[nodiscard]] Result<std::size_t> dispatch(Budget budget = {}) {
         if (auto error = usable()) return fail(error);
         return state_->loop->dispatch(state_->hooks, budget);

@@ -91,11 +91,26 @@ TEST_CASE("a withdrawn slot is free, and a function withdrawn never runs", "[cal
     calls.await(
         *slot, [&](const Outcome&) { ++ran; }, Clock::time_point::max());
     CHECK(calls.has_functions());
-    calls.withdraw(*slot);
+    CHECK(calls.withdraw_function(*slot));
     CHECK_FALSE(calls.has_functions());
     calls.fail_all(errc::disconnected);
     CHECK_FALSE(arrive(calls, slot->correlation));
     CHECK(ran == 0);
+}
+
+TEST_CASE("a function whose deadline comes while its request waits for room has run, and its slot is free", "[calls]") {
+    Calls calls;
+    int ran = 0;
+    CallSlot* slot = calls.open();
+    calls.await(
+        *slot, [&](const Outcome& outcome) { ran += outcome.error == errc::timed_out; }, Clock::time_point{});
+    calls.expire(Clock::now());
+    CHECK(ran == 1);
+    CHECK(slot->state == CallSlot::vacant);
+    CHECK_FALSE(calls.withdraw_function(*slot));
+    CHECK(slot->state == CallSlot::vacant);
+    CHECK_FALSE(arrive(calls, slot->correlation));  // its answer, when one comes late
+    CHECK(calls.was_issued(slot->correlation));
 }
 
 TEST_CASE("as many as there are slots are outstanding, however long some of them last", "[calls]") {

@@ -37,10 +37,16 @@ Bytes pattern(std::size_t size, unsigned seed = 1) {
 Header header(std::uint32_t correlation = 5) { return {0, Kind::one_way, 0, 3, 4, correlation}; }
 const auto no_wait = [] { return make_error_code(errc::timed_out); };
 
+/// The next message, however many frames it takes.
+bool next(Receiver& receiver, FakeEnd& end, ReceivedMessage& message) {
+    auto frames = static_cast<std::size_t>(-1);
+    return receiver.next(end, message, frames);
+}
+
 /// The next message's bytes, released.
 std::optional<Bytes> take(Receiver& receiver, FakeEnd& end) {
     ReceivedMessage message;
-    if (!receiver.next(end, message)) return std::nullopt;
+    if (!next(receiver, end, message)) return std::nullopt;
     Bytes bytes(message.payload, message.payload + message.size);
     receiver.done(end);
     return bytes;
@@ -241,14 +247,14 @@ TEST_CASE("whatever room there is and whoever gives up, messages arrive whole, i
                 if (random.one_in(20)) return make_error_code(errc::timed_out);
                 end.room = static_cast<std::size_t>(random.below(400));
                 ReceivedMessage message;
-                while (received + 1 < accepted.size() && random.below(3) != 0 && receiver.next(end, message)) {
+                while (received + 1 < accepted.size() && random.below(3) != 0 && next(receiver, end, message)) {
                     REQUIRE(Bytes(message.payload, message.payload + message.size) == accepted[received]);
                     ++received;
                     receiver.done(end);
                 }
                 if (received + 1 == accepted.size()) {
                     // What is under way: pieces are taken, the message isn't there before its last.
-                    REQUIRE_FALSE(receiver.next(end, message));
+                    REQUIRE_FALSE(next(receiver, end, message));
                 }
                 return std::error_code();
             });
@@ -276,6 +282,7 @@ TEST_CASE("what no honest peer sends is a violation, and stays one", "[rows]") {
     SECTION("a flag that doesn't exist") { put({0, Kind::call, 2, 0, 1, 1}, {}); }
     SECTION("a row with another flag") { put({0, Kind::call, 3, 0, 1, 1}, first_piece(100, 10)); }
     SECTION("a piece without a row") { put(piece(), pattern(10)); }
+    SECTION("an abandon without a row") { put(abandon(), {}); }
     SECTION("an abandon with a payload") { put(abandon(), pattern(1)); }
     SECTION("an abandon with a flag") { put({0, Kind::abandon, 1, 3, 4, 5}, {}); }
     SECTION("a row that announces more than the limit") { put(row(), first_piece(big + 1, 10)); }
@@ -298,11 +305,35 @@ TEST_CASE("what no honest peer sends is a violation, and stays one", "[rows]") {
         SECTION("one byte too many") { put(piece(), pattern(91)); }
         SECTION("an abandon with a payload") { put(abandon(), pattern(1)); }
     }
-    CHECK_FALSE(receiver.next(end, message));
+    CHECK_FALSE(next(receiver, end, message));
     CHECK(receiver.violated());
     put(header(), pattern(10));
-    CHECK_FALSE(receiver.next(end, message));
+    CHECK_FALSE(next(receiver, end, message));
     CHECK(receiver.violated());
+}
+
+TEST_CASE("no more frames are taken than the receiver was allowed, pieces and abandoned rows included", "[rows]") {
+    FakeEnd end;
+    Receiver receiver(Lane::requests);
+    ReceivedMessage message;
+    for (int i = 0; i < 10; ++i) {
+        end.put(Lane::requests, row(), first_piece(100, 10));
+        end.put(Lane::requests, abandon(), {});
+    }
+    end.put(Lane::requests, header(), pattern(3));
+    std::size_t frames = 5;
+    CHECK_FALSE(receiver.next(end, message, frames));
+    CHECK(frames == 0);
+    CHECK(end[Lane::requests].size() == 16);
+    CHECK_FALSE(receiver.next(end, message, frames));
+    CHECK(end[Lane::requests].size() == 16);
+    frames = 20;
+    CHECK(receiver.next(end, message, frames));
+    CHECK(frames == 4);
+    receiver.done(end);
+    CHECK_FALSE(receiver.next(end, message, frames));
+    CHECK(frames == 4);
+    CHECK_FALSE(receiver.violated());
 }
 
 TEST_CASE("a row is one message with the ids of its first piece", "[rows]") {
@@ -310,13 +341,13 @@ TEST_CASE("a row is one message with the ids of its first piece", "[rows]") {
     Receiver receiver(Lane::requests);
     end.put(Lane::requests, {0, Kind::call, Header::row, 3, 4, 5}, first_piece(30, 10));
     ReceivedMessage message;
-    CHECK_FALSE(receiver.next(end, message));
+    CHECK_FALSE(next(receiver, end, message));
     end.put(Lane::requests, piece(), pattern(15));
-    CHECK_FALSE(receiver.next(end, message));
+    CHECK_FALSE(next(receiver, end, message));
     CHECK(end[Lane::requests].empty());  // pieces are copied and given back as they come
     end.put(Lane::requests, piece(), pattern(5));
     end.put(Lane::requests, header(), pattern(3));
-    REQUIRE(receiver.next(end, message));
+    REQUIRE(next(receiver, end, message));
     CHECK(message.header == Header{0, Kind::call, 0, 3, 4, 5});
     CHECK(message.size == 30);
     receiver.done(end);
@@ -328,15 +359,15 @@ TEST_CASE("memory grows with what has come, not with what was announced", "[rows
     Receiver receiver(Lane::requests);
     ReceivedMessage message;
     end.put(Lane::requests, row(), first_piece(std::size_t{1} << 20, 100));
-    CHECK_FALSE(receiver.next(end, message));
+    CHECK_FALSE(next(receiver, end, message));
     CHECK(receiver.held() < 1000);
     for (std::size_t total = 100; total < 500'000; total += 50'000) {
         end.put(Lane::requests, piece(), pattern(50'000));
-        CHECK_FALSE(receiver.next(end, message));
+        CHECK_FALSE(next(receiver, end, message));
         CHECK(receiver.held() <= 2 * (total + 50'000));
     }
     end.put(Lane::requests, abandon(), {});
-    CHECK_FALSE(receiver.next(end, message));
+    CHECK_FALSE(next(receiver, end, message));
     CHECK_FALSE(receiver.violated());
     CHECK(receiver.held() <= std::size_t{256} << 10);
 }

@@ -42,6 +42,7 @@ public:
     /// Its answer has come: to itself, or to an inner call, which kept it.
     bool done() const noexcept { return done_; }
     bool kept() const noexcept { return kept_; }
+    std::uint32_t correlation() const noexcept { return correlation_; }
     void took() noexcept { done_ = true; }
     ReceivedMessage message() const noexcept { return {header_, payload_.data(), payload_.size()}; }
 

@@ -90,15 +90,17 @@ public:
     }
     void await(CallSlot& slot) noexcept { slot.state.store(CallSlot::waiting, std::memory_order_release); }
 
-    /// The request of an open slot could not be sent.
+    /// The request of an open slot, or of one with a function, could not be sent. False: its function has run already.
     void withdraw(CallSlot& slot) noexcept {
         std::uint32_t expected = CallSlot::waiting;
-        if (!slot.then) {
-            if (!slot.state.compare_exchange_strong(expected, CallSlot::vacant, std::memory_order_acq_rel)) drop(slot);
-        } else if (slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) {
-            take_function(slot).reset();
-            slot.state.store(CallSlot::vacant, std::memory_order_release);
-        }
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::vacant, std::memory_order_acq_rel)) drop(slot);
+    }
+    bool withdraw_function(CallSlot& slot) noexcept {
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return false;
+        take_function(slot).reset();
+        slot.state.store(CallSlot::vacant, std::memory_order_release);
+        return true;
     }
 
     // ---- the receiving thread
@@ -161,14 +163,14 @@ public:
                 bring_forward(deadline);
                 if (!may_run || deadline > now) return;
                 ran = true;
-                end(slot, CallSlot::dropped, make_error_code(errc::timed_out));
+                end(slot, make_error_code(errc::timed_out));
             });
             if (!ran) return;
         }
     }
     void fail_all(std::error_code error) {
         if (functions_.load(std::memory_order_relaxed) == 0) return;
-        for_each_function([&](CallSlot& slot) { end(slot, CallSlot::vacant, error); });
+        for_each_function([&](CallSlot& slot) { end(slot, error); });
     }
 
     /// When expire() has something to do next. Threads: any.
@@ -219,11 +221,12 @@ private:
         return std::move(slot.then);
     }
 
-    void end(CallSlot& slot, CallSlot::State after, std::error_code error) {
+    /// The slot is free at once: a late answer finds another correlation there, or none, and is dropped.
+    void end(CallSlot& slot, std::error_code error) {
         std::uint32_t expected = CallSlot::waiting;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return;
         auto then = take_function(slot);
-        slot.state.store(after, std::memory_order_release);
+        slot.state.store(CallSlot::vacant, std::memory_order_release);
         then({error, nullptr});
     }
 

@@ -6,13 +6,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include <qbipc/detail/answers.hpp>
+#include <qbipc/detail/answer_desk.hpp>
 #include <qbipc/detail/call_waiter.hpp>
 #include <qbipc/detail/calls.hpp>
 #include <qbipc/detail/loop_descriptor.hpp>
@@ -36,13 +35,15 @@ public:
     using End = typename T::ClientEnd;
     using Memory = MemoryOf<T>;
 
-    explicit ClientState(End client_end) : end(std::move(client_end)), calls(std::make_shared<Calls>()) {}
+    explicit ClientState(End client_end)
+        : end(std::move(client_end)), calls(std::make_shared<Calls>()), answers(end, *calls) {}
     ClientState(const ClientState&) = delete;
     ClientState& operator=(const ClientState&) = delete;
     ~ClientState() {
         if (end.ended() == errc::used_after_fork) return;
         disconnect();
-        end_functions();
+        while (!end_functions_quietly()) {
+        }
     }
 
     /// Ends the connection once what was accepted is out, or the time for that is over.
@@ -54,8 +55,17 @@ public:
 
     /// After disconnect(): the functions that still wait get what has come for them, or `disconnected`.
     void end_functions() {
-        run_put_off();
-        calls->fail_all(make_error_code(errc::disconnected));
+        answers.run_put_off();
+        answers.fail_all(make_error_code(errc::disconnected));
+    }
+    /// The same in a destructor, where what a function throws has nowhere to go. False: one threw, others may wait.
+    bool end_functions_quietly() noexcept {
+        try {
+            end_functions();
+            return true;
+        } catch (...) {
+            return false;
+        }
     }
 
     // ---- sending
@@ -112,8 +122,8 @@ public:
         const auto deadline = limit.deadline().at();
         (void)calls->await(*slot, std::move(then), deadline);
         if (auto error = send(x, Kind::call, correlation, limit)) {
-            calls->withdraw(*slot);
-            return error;
+            // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
+            return calls->withdraw_function(*slot) ? error : std::error_code{};
         }
         if (loop) loop->bring_forward(deadline);  // the nearest of the calls may be one that is over already
         return {};
@@ -124,88 +134,64 @@ public:
     /// Waits for the answer of a call without a slot and gives it to `use`, in place.
     template <class Use>
     std::error_code await_answer(std::uint32_t correlation, TimeLimit& limit, Use&& use) {
-        if (looking_) [[unlikely]]
+        if (answers.looking()) [[unlikely]]
             return make_error_code(errc::would_recurse);
-        CallWaiter me(waiters_, correlation);
-        bool waited = false;
-        const Announcing afterwards(*this, waited);
-        std::error_code stop;
-        for (ReceivedMessage message; !stop;) {
-            run_put_off();
-            while (!me.done() && responses.next(end, message)) {
-                if (message.header.correlation != correlation) [[unlikely]] {
-                    complete(message);
-                    continue;
-                }
-                const MessageRelease release(responses, end);
-                show(message, use);
-                me.took();
-                if (waited) break;
+        CallWaiter me(answers.waiters(), correlation);
+        Announcing afterwards(*this);
+        for (;;) {
+            std::size_t frames = Desk::frames_per_look;
+            if (answers.take_own(me, frames, use)) return {};
+            if (me.done()) {  // an inner call came across it
+                answers.show(me.message(), use);
                 return {};
             }
-            if (me.done()) break;
-            stop = over();
-            if (stop) break;
-            waited = true;
-            stop = wait(Interest{Lane::responses, {}}, Party::whole, limit);
+            auto stop = wait_for_more(afterwards, frames == 0, Interest{Lane::responses, {}}, Party::whole, limit);
+            if (stop && !me.done()) return stop;
         }
-        if (me.kept()) show(me.message(), use);
-        if (stop) waited = true;
-        return stop;
     }
 
     /// Waits until a slot is done.
     std::error_code await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
-        if (looking_) return make_error_code(errc::would_recurse);
-        bool waited = false;
-        const Announcing afterwards(*this, waited);
+        if (answers.looking()) return make_error_code(errc::would_recurse);
+        Announcing afterwards(*this);
         for (;;) {
-            take_answers();
-            std::error_code stop;
-            if (slot.state.load(std::memory_order_acquire) != CallSlot::done) {
-                stop = over();
-                if (!stop) {
-                    waited = true;
-                    stop = wait(Interest{Lane::responses, {}}, party, limit);
-                    if (!stop) continue;
-                }
-            }
-            if (stop) waited = true;
-            return stop;
+            const bool more = !answers.take();
+            if (slot.state.load(std::memory_order_acquire) == CallSlot::done) return {};
+            if (auto stop = wait_for_more(afterwards, more, Interest{Lane::responses, {}}, party, limit)) return stop;
         }
     }
 
     /// Takes in what is there now, for a loop. Gives the number of events; disconnected once all that came was given.
     template <class Peer, class Selector>
     Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
-        if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
-        const bool always = true;  // a function may have asked for fd() the first time
-        const Announcing afterwards(*this, always);
+        if (occupied()) return fail(make_error_code(errc::would_recurse));
+        Announcing afterwards(*this);
+        afterwards.due = true;
         if (announces_) {
             end.quiet();
             loop->quiet();
         }
-        return take_in(peer, selector, budget);
+        bool more = false;
+        return take_in(peer, selector, budget, more);
     }
 
     /// The same, and waits for an event where there is none.
     template <class Peer, class Selector>
     Result<std::size_t> receive(Peer& peer, Selector& selector, Party party, TimeLimit limit) {
-        if (dispatching_ || running_ || looking_) return fail(make_error_code(errc::would_recurse));
-        bool waited = false;
-        const Announcing afterwards(*this, waited);
-        for (;;) {
-            auto count = take_in(peer, selector, static_cast<std::size_t>(-1));
-            std::error_code stop;
-            if (count && *count == 0) {
+        if (occupied()) return fail(make_error_code(errc::would_recurse));
+        Announcing afterwards(*this);
+        for (std::size_t taken = 0;;) {
+            bool more = false;
+            const auto count = take_in(peer, selector, Desk::frames_per_look, more);
+            if (!count && taken == 0) return count;
+            taken += count.value_or(0);
+            if (taken != 0) {
+                if (!more || taken >= most_at_once || limit.deadline().passed()) return taken;
+            } else {
                 Interest interest{Lane::responses | Lane::events, {}};
                 if (!split && requests.has_rest()) interest.room = Lane::requests;
-                waited = true;
-                stop = wait(interest, party, limit);
-                if (!stop) continue;
-                count = fail(stop);
+                if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return fail(stop);
             }
-            return count;
         }
     }
 
@@ -231,7 +217,7 @@ public:
     }
 
     /// An answer is looked at where it lies: no other can be waited for.
-    bool looks_at_answer() const noexcept { return looking_; }
+    bool looks_at_answer() const noexcept { return answers.looking(); }
 
     End end;
     std::shared_ptr<Calls> calls;
@@ -243,34 +229,32 @@ public:
     std::uint64_t requests_sent = 0;
 
     // receiving
-    MessageReceiver<End, Memory> responses{Lane::responses};
+    AnswerDesk<End, Memory> answers;
     MessageReceiver<End, Memory> events{Lane::events};
-    std::uint64_t responses_taken = 0, late_answers = 0, events_taken = 0, events_missed = 0;
+    std::uint64_t events_taken = 0, events_missed = 0;
 
 private:
-    /// A function whose answer came while a message was waiting for room.
-    struct PutOff {
-        UniqueFunction<void(const Outcome&)> then;
-        Header header;
-        std::vector<std::byte> payload;
-    };
+    using Desk = AnswerDesk<End, Memory>;
 
-    /// Announces again at the end of a scope, if by then the loop's flags were taken down: an exception of a user's
-    /// function may leave it too.
+    /// Announces again at the end of a scope, if by then the loop's flags were taken down, or went up the first time
+    /// while nothing could be announced: an exception of a user's function may leave it too.
     class Announcing {
     public:
-        Announcing(ClientState& state, const bool& due) noexcept : state_(state), due_(due) {}
+        explicit Announcing(ClientState& state) noexcept : state_(state), announced_(state.announces_) {}
         Announcing(const Announcing&) = delete;
         Announcing& operator=(const Announcing&) = delete;
         ~Announcing() {
-            if (due_) state_.announce_again();
+            if (due || announced_ != state_.announces_) state_.announce_again();
         }
+        bool due = false;
 
     private:
         ClientState& state_;
-        const bool& due_;
+        bool announced_;
     };
 
+    /// Events that one receive() gives: a publisher as fast as the client doesn't keep it for ever.
+    static constexpr std::size_t most_at_once = 1024;
     /// How long the end of a connection may take where the service doesn't read what it was sent.
     static constexpr auto linger = std::chrono::seconds(1);
 
@@ -280,28 +264,44 @@ private:
         return {0, kind, 0, service, id, correlation};
     }
 
+    bool occupied() const noexcept { return dispatching_ || answers.running() || answers.looking(); }
+
+    /// `more`: something may still be there.
     template <class Peer, class Selector>
-    Result<std::size_t> take_in(Peer& peer, Selector& selector, std::size_t budget) {
+    Result<std::size_t> take_in(Peer& peer, Selector& selector, std::size_t budget, bool& more) {
         const ScopeFlag now(dispatching_);
         const std::error_code ended = end.ended();  // before the lanes: what came before it is still there to be taken
         if (!split && requests.has_rest()) (void)requests.flush(end);
-        take_answers();
-        if (calls->has_functions()) calls->expire(Clock::now());
-        std::size_t count = 0;
-        ReceivedMessage message;
-        for (; count < budget && events.next(end, message); ++count) {
+        more = !answers.take(budget);
+        answers.expire();
+        std::size_t count = 0, frames = budget;
+        for (ReceivedMessage message; events.next(end, message, frames); ++count) {
             const MessageRelease release(events, end);
             count_event(message.header.correlation);
             Event<Memory> event(message, scratch_);
             (void)selector(peer, event);
         }
-        if (!ended && !violated()) return count;
-        calls->fail_all(over());
+        more |= frames == 0;
+        if (!violated() && (!ended || more)) return count;
+        answers.fail_all(over());
         if (count == 0) return fail(over());
         return count;
     }
 
-    bool violated() const noexcept { return violated_ || responses.violated() || events.violated(); }
+    bool violated() const noexcept { return answers.violated() || events.violated(); }
+
+    /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
+    std::error_code wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
+                                  TimeLimit& limit) {
+        if (more && !violated())
+            return limit.deadline().passed() ? make_error_code(errc::timed_out) : std::error_code{};
+        afterwards.due = true;
+        if (auto ended = over()) {
+            answers.fail_all(ended);
+            return ended;
+        }
+        return wait(interest, party, limit);
+    }
 
     /// Answers are taken in meanwhile: a service that has no room for its answers takes no requests, and both would
     /// wait. But no function runs: what it sends would get between the pieces of a message that is half out. And where
@@ -314,9 +314,9 @@ private:
 
     std::error_code wait_while_sending(LaneSet room, TimeLimit& limit) {
         Interest interest{{}, room};
-        if (!looking_) {
-            const ScopeFlag now(sending_);
-            take_answers();
+        if (!answers.looking()) {
+            const ScopeFlag now(answers.sending());
+            if (!answers.take() && limit.deadline().passed()) return make_error_code(errc::timed_out);
             interest.frames = Lane::responses;
         }
         const auto stop = error_of_wait(end.wait(interest, Party::whole, limit, -1));
@@ -329,7 +329,7 @@ private:
     std::error_code wait_for_slot(TimeLimit& limit, Backoff& backoff) {
         if (auto error = end.ended()) return error;
         if (!split) {
-            if (looking_) return make_error_code(errc::would_recurse);  // only answers make a slot vacant
+            if (answers.looking()) return make_error_code(errc::would_recurse);  // only answers make a slot vacant
             return wait_while_sending({}, limit);
         }
         if (limit.deadline().passed()) return make_error_code(errc::timed_out);
@@ -349,80 +349,12 @@ private:
         TimeLimit nearer = std::min(limit.deadline().at(), nearest);
         const auto error = error_of_wait(end.wait(interest, party, nearer, alarm));
         if (alarm >= 0) loop->quiet();
-        {
-            const ScopeFlag now(running_);
-            calls->expire(Clock::now());
-        }
+        answers.expire();
         return error == errc::timed_out && nearest < limit.deadline().at() ? std::error_code{} : error;
     }
 
     static std::error_code error_of_wait(const Result<void>& result) {
         return result ? std::error_code{} : result.error();
-    }
-
-    void take_answers() {
-        if (!sending_) run_put_off();
-        ReceivedMessage message;
-        while (responses.next(end, message)) complete(message);
-    }
-
-    template <class Use>
-    void show(const ReceivedMessage& message, Use&& use) {
-        const ScopeFlag now(looking_);
-        ++responses_taken;
-        use(message);
-    }
-
-    /// An answer that isn't the innermost call's: to an outer call, into its slot, to its function, or away.
-    void complete(const ReceivedMessage& message) {
-        if (waiters_.template keep<Memory>(message)) return responses.done(end);
-        CallSlot* slot = calls->find(message.header.correlation);
-        if (auto then = slot != nullptr ? calls->take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
-            ++responses_taken;
-            if (sending_) return put_off(std::move(then), message);
-            return run(then, message);
-        }
-        const MessageRelease release(responses, end);
-        if (slot != nullptr && calls->template complete<Memory>(*slot, message)) {
-            ++responses_taken;
-        } else if (slot != nullptr || calls->was_issued(message.header.correlation)) {
-            ++late_answers;
-        } else {
-            violated_ = true;
-            end.shutdown();
-        }
-    }
-
-    /// Runs a function on a private copy, after the lane has its place back: it may call(), which reads the same lane.
-    void run(UniqueFunction<void(const Outcome&)>& then, const ReceivedMessage& message) {
-        std::vector<std::byte> copy = std::move(spare_);
-        copy.resize(message.size);
-        Memory::copy_in(copy.data(), message.payload, message.size);
-        const ReceivedMessage mine{message.header, copy.data(), message.size};
-        responses.done(end);
-        {
-            const ScopeFlag now(running_);
-            then({{}, &mine});
-        }
-        spare_ = std::move(copy);
-    }
-
-    /// The answer is here, but its function mustn't run now.
-    void put_off(UniqueFunction<void(const Outcome&)> then, const ReceivedMessage& message) {
-        std::vector<std::byte> copy(message.size);
-        Memory::copy_in(copy.data(), message.payload, message.size);
-        put_off_.push_back({std::move(then), message.header, std::move(copy)});
-        responses.done(end);
-    }
-
-    void run_put_off() {
-        while (!put_off_.empty()) {
-            PutOff first = std::move(put_off_.front());
-            put_off_.pop_front();
-            const ReceivedMessage mine{first.header, first.payload.data(), first.payload.size()};
-            const ScopeFlag now(running_);
-            first.then({{}, &mine});
-        }
     }
 
     void count_event(std::uint32_t number) noexcept {
@@ -436,7 +368,7 @@ private:
         if (!announces_ || dispatching_) return;
         Interest interest{Lane::responses | Lane::events, {}};
         if (!split && requests.has_rest()) interest.room = Lane::requests;
-        if (!end.arm(interest) || violated() || !put_off_.empty())
+        if (!end.arm(interest) || violated() || answers.has_put_off())
             set_alarm(Clock::time_point{});
         else
             set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max());
@@ -451,18 +383,11 @@ private:
         while (calls->has_functions() && calls->nearest() < at) loop->alarm(at = calls->nearest());
     }
 
-    CallWaiters waiters_;
     bool dispatching_ = false;  ///< events are given to their functions
-    bool running_ = false;      ///< a function of start() runs, in whatever wait
-    bool sending_ = false;      ///< a message waits for room: functions have to wait
-    bool looking_ = false;      ///< an answer is looked at in its lane
     bool announces_ = false;    ///< a loop watches: fd() was asked for
     bool alarm_set_ = false;
-    bool violated_ = false;
     std::uint32_t last_event_ = 0;
     std::vector<std::byte> scratch_;  ///< tails of events
-    std::vector<std::byte> spare_;    ///< answers for functions
-    std::deque<PutOff> put_off_;
 };
 
 }  // namespace qbipc::detail

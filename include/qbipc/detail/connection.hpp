@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <qbipc/answer.hpp>
+#include <qbipc/detail/memory_account.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
 #include <qbipc/detail/wire_error.hpp>
@@ -110,9 +111,10 @@ public:
         const Serialized payload{std::as_bytes(std::span(&wire, 1))};
         const std::error_code failed = responses.send_or_keep(end, payload, header, no_limit);
         if (responses.has_rest()) owner_.wake(*this);
+        if (failed) return failed;
         ++counters.responses;
         counters.bytes_sent += sizeof wire;
-        return failed;
+        return {};
     }
 
     template <class X>
@@ -183,6 +185,24 @@ public:
 
     const Limits& limits() const { return owner_.limits(); }
 
+    /// From here on its private memory is counted there: what comes in pieces, before it is allocated.
+    void charge_to(MemoryAccount& account) noexcept {
+        account_ = &account;
+        requests.charge_to(account);
+    }
+    /// Counts what its outboxes hold. False: it is too much.
+    bool charge_outboxes() noexcept {
+        const std::size_t held = responses.held() + events.held();
+        return held == charged_ || account_->change(std::exchange(charged_, held), held);
+    }
+    /// Gives it all back; the account is about to be closed.
+    void release_memory() noexcept {
+        requests.forget();
+        responses.discard();
+        events.discard();
+        (void)charge_outboxes();
+    }
+
     End end;
     const SessionId id;
     MessageReceiver<End, Memory> requests{Lane::requests};
@@ -214,6 +234,8 @@ private:
     }
 
     ConnectionOwner<T>& owner_;
+    MemoryAccount* account_ = nullptr;
+    std::size_t charged_ = 0;  ///< for the outboxes
     std::uint32_t offered_ = 0;
     std::shared_ptr<AnswerLink> link_;
 };

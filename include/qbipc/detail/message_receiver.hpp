@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <qbipc/detail/memory_account.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/transport.hpp>
 
@@ -38,10 +39,12 @@ class MessageReceiver {
 public:
     explicit MessageReceiver(Lane lane) noexcept : lane_(lane) {}
 
-    /// The next message, which stays until done(). False: none now, or violated().
-    bool next(End& end, ReceivedMessage& message) {
+    /// The next message, which stays until done(). Each frame that it is made of is taken off `frames`: a peer that
+    /// sends pieces without end has its turn as any other. False: none now, `frames` is used up, or violated().
+    bool next(End& end, ReceivedMessage& message, std::size_t& frames) {
         Frame frame;
-        while (end.peek(lane_, frame)) {
+        while (frames != 0 && end.peek(lane_, frame)) {
+            --frames;
             if (belongs(frame.header.kind, lane_) && frame.header.flags == 0 && !assembling_) [[likely]] {
                 message = {frame.header, frame.payload, frame.header.size};
                 return true;
@@ -67,15 +70,26 @@ public:
     /// The peer sent what no honest peer sends; the connection is to be ended.
     bool violated() const noexcept { return violated_; }
 
-    /// Bytes of private memory held for an unfinished row.
+    /// Where the private memory for rows is counted, and refused; it outlives this, or forget() comes first.
+    void charge_to(MemoryAccount& account) noexcept { account_ = &account; }
+    /// A row would need more memory than there is for this peer; nothing more comes.
+    bool over_quota() const noexcept { return over_quota_; }
+
+    /// Bytes of private memory held for a row.
     std::size_t held() const noexcept { return assembly_.capacity(); }
+    void forget() noexcept {
+        assembling_ = complete_ = false;
+        if (account_) account_->give_back(assembly_.capacity());
+        std::vector<std::byte>().swap(assembly_);
+    }
 
 private:
     /// Takes one frame of a row and releases it. False: a violation.
     [[gnu::noinline]] bool take_piece(End& end, const Frame& frame) {
+        if (over_quota_) return false;
         const bool ok = assembling_ ? continue_row(frame) : begin_row(end, frame);
         if (!ok) {
-            violated_ = true;
+            violated_ = !over_quota_;
             return false;
         }
         end.release(lane_);
@@ -83,7 +97,6 @@ private:
     }
 
     bool begin_row(End& end, const Frame& frame) {
-        if (frame.header.kind == Kind::abandon) return frame.header.size == 0 && frame.header.flags == 0;
         if (!belongs(frame.header.kind, lane_) || frame.header.flags != Header::row) return false;
         if (frame.header.size <= sizeof total_) return false;
         Memory::copy_in(&total_, frame.payload, sizeof total_);
@@ -112,8 +125,10 @@ private:
     /// Grows with what has arrived, never with what was announced.
     bool add(const std::byte* bytes, std::size_t count) {
         if (count > total_ - received_) return false;
-        if (assembly_.size() < received_ + count)
-            assembly_.resize(std::min<std::size_t>(total_, std::max(2 * assembly_.size(), received_ + count)));
+        if (assembly_.size() < received_ + count) {
+            const auto size = std::min<std::size_t>(total_, std::max(2 * assembly_.size(), received_ + count));
+            if (!grow(size)) return false;
+        }
         Memory::copy_in(assembly_.data() + received_, bytes, count);
         received_ += count;
         if (received_ == total_) {
@@ -123,15 +138,32 @@ private:
         return true;
     }
 
-    void drop() {
-        assembling_ = complete_ = false;
-        if (assembly_.capacity() > std::size_t{256} << 10) std::vector<std::byte>().swap(assembly_);
+    bool grow(std::size_t size) {
+        const std::size_t before = assembly_.capacity();
+        if (size > before) {
+            if (account_ && !account_->take(size - before)) {
+                over_quota_ = true;
+                return false;
+            }
+            assembly_.reserve(size);  // or a vector makes it twice as much
+        }
+        assembly_.resize(size);
+        return true;
     }
+
+    void drop() noexcept {
+        assembling_ = complete_ = false;
+        if (assembly_.capacity() > most_kept) forget();
+    }
+
+    static constexpr std::size_t most_kept = std::size_t{256} << 10;
 
     Lane lane_;
     bool assembling_ = false;
     bool complete_ = false;
     bool violated_ = false;
+    bool over_quota_ = false;
+    MemoryAccount* account_ = nullptr;
     Header first_{};
     std::uint64_t total_ = 0;
     std::size_t received_ = 0;

@@ -28,28 +28,29 @@ public:
         if (session.ready) std::erase(waiting_, &session);
     }
 
-    /// Calls `serve_one(session, share)`, which gives the number of requests handled, until all are served or `budget`
-    /// requests are handled. Gives their number.
+    /// Calls `serve_one(session, share)`, which gives the number of frames taken, until all are served or `budget`
+    /// frames are taken. Gives their number.
     template <class ServeOne>
     std::size_t serve(std::size_t budget, ServeOne&& serve_one) {
-        std::size_t handled = 0;
-        while (!waiting_.empty() && handled < budget) {
+        std::size_t taken = 0;
+        while (!waiting_.empty() && taken < budget) {
             serving_.swap(waiting_);
             std::size_t next = 0;
-            for (; next < serving_.size() && handled < budget; ++next) {
+            const std::size_t before = taken;
+            for (; next < serving_.size() && taken < budget; ++next) {
                 Connection<T>& session = *serving_[next];
                 session.ready = false;
-                handled += serve_one(session, std::min(fair_share, budget - handled));
+                taken += serve_one(session, std::min(fair_share, budget - taken));
             }
             waiting_.insert(waiting_.begin(), serving_.begin() + static_cast<std::ptrdiff_t>(next), serving_.end());
             serving_.clear();
-            if (handled == 0) break;  // who is ready again without a request waits for the next turn
+            if (taken == before) break;  // who is ready again without a frame waits for the next turn
         }
-        return handled;
+        return taken;
     }
 
 private:
-    static constexpr std::size_t fair_share = 32;  // requests of one session before the next has its turn
+    static constexpr std::size_t fair_share = 32;  // frames of one session before the next has its turn
 
     std::vector<Connection<T>*> waiting_, serving_;
 };

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,7 +36,6 @@ public:
     Admission& admission() noexcept { return admission_; }
     const Admission& admission() const noexcept { return admission_; }
     std::uint64_t refused() const noexcept { return refused_; }
-    bool empty() const noexcept { return guests_.empty(); }
 
     /// The listener's descriptor was announced. `hooks.check(credentials)` gives the policy's refusal; for the rest see
     /// advance().
@@ -89,10 +89,17 @@ public:
         }
     }
 
-    /// Refuses who came before `limit`. Who is gone stays in memory until forget_gone(): an epoll batch may name him.
-    void expire(Clock::time_point limit) {
+    /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
+    /// batch may name him.
+    template <class Expired>
+    void expire(Expired&& expired) {
         for (auto& guest : guests_)
-            if (!guest->gone && guest->since <= limit) refuse(*guest, make_error_code(errc::timed_out));
+            if (!guest->gone && expired(guest->since)) refuse(*guest, make_error_code(errc::timed_out));
+    }
+    /// Since when the oldest of the visitors has been here.
+    std::optional<Clock::time_point> oldest() const {
+        if (guests_.empty()) return {};
+        return guests_.front()->since;  // they stand in the order of their coming
     }
     void forget_gone() {
         std::erase_if(guests_, [](const auto& guest) { return guest->gone; });

@@ -70,16 +70,16 @@ public:
         if (!dispatching_) door_->ring(1);
     }
 
-    /// One turn for a foreign loop: never blocks, never spins. Gives the number of requests handled.
+    /// One turn for a foreign loop: never blocks, never spins. Gives the number of frames taken.
     template <class Hooks>
     std::size_t dispatch(Hooks& hooks, Budget budget) {
         const ScopeFlag turn(dispatching_);
         door_->enter();
         look_at_kernel(hooks, 0);
-        const std::size_t handled = serve_ready(hooks, budget.frames);
+        const std::size_t taken = serve_ready(hooks, budget.frames);
         reap(hooks);
         if (!ready_.empty()) door_->ring(1);  // whoever leaves work behind rings himself
-        return handled;
+        return taken;
     }
 
     /// Turns until it is told to stop.
@@ -87,8 +87,8 @@ public:
     void run(Hooks& hooks, const std::stop_token& stop) {
         const std::stop_callback wake_up(stop, [door = door_] { door->ring(1); });
         const ScopeFlag turn(dispatching_);
+        const ScopeFlag running(running_);
         door_->enter();
-        running_ = true;
         looked_ = Clock::now();
         std::size_t since_look = 0;
         while (!stop.stop_requested() && !stopped_) {
@@ -104,7 +104,7 @@ public:
                     look_around(hooks);
             }
         }
-        stopped_ = running_ = false;
+        stopped_ = false;
         hot_.cool(true, into_ready());
         if (!ready_.empty()) door_->ring(1);
     }
@@ -161,7 +161,7 @@ private:
             }
         }
         reception_.forget_gone();
-        if (!reception_.empty()) set_timer();
+        if (const auto oldest = reception_.oldest()) set_timer(*oldest);
     }
 
     template <class Hooks>
@@ -175,39 +175,46 @@ private:
             auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
             connection->since = since;
             connection->uid = uid;
+            connection->charge_to(loop.reception_.admission().account(uid));
             if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
                 return false;
             hooks.bind(*connection, std::move(data));
             connection->index = loop.connections_.size();
             loop.connections_.push_back(std::move(connection));
             loop.ready_.add(*loop.connections_.back());
-            loop.set_timer();
+            loop.set_timer(since);
             return true;
         }
     };
 
     // ---- time limits: of handshakes, and of what lingers
 
-    void set_timer() {
-        if (!std::exchange(timer_set_, true)) timer_.alarm(Deadline::after(Clock::now(), options_.limits.handshake));
+    /// For what began at `since`: unless it is set for something older already.
+    void set_timer(Clock::time_point since) {
+        if (timed_since_ <= since) return;
+        timed_since_ = since;
+        timer_.alarm(Deadline::after(since, options_.limits.handshake));
     }
 
     void expire() {
         timer_.quiet();
-        timer_set_ = false;
-        const auto limit = Clock::now() - options_.limits.handshake;
-        reception_.expire(limit);
+        timed_since_ = Clock::time_point::max();
+        const auto now = Clock::now();
+        reception_.expire([&](Clock::time_point since) { return has_expired(since, now); });
         for (auto& connection : connections_) {
             if (connection->opened && !connection->lingering) continue;
-            if (connection->since <= limit) {
+            if (has_expired(connection->since, now)) {
                 connection->responses.discard();  // or it would linger again
                 connection->events.discard();
                 connection->finish(EndReason::lost);
                 ready_.add(*connection);
             } else {
-                set_timer();
+                set_timer(connection->since);
             }
         }
+    }
+    bool has_expired(Clock::time_point since, Clock::time_point now) const {
+        return Deadline::after(since, options_.limits.handshake) <= now;
     }
 
     // ---- serving
@@ -222,6 +229,7 @@ private:
             budget, [&](Connection<T>& connection, std::size_t share) { return serve(hooks, connection, share); });
     }
 
+    /// One session's turn; `share`: frames. Gives how many of them it took.
     template <class Hooks>
     std::size_t serve(Hooks& hooks, Connection<T>& connection, std::size_t share) {
         if (connection.reason != EndReason::none) {
@@ -229,40 +237,41 @@ private:
             return 0;
         }
         if (!connection.opened && !open(hooks, connection)) return 0;
-        std::size_t handled = 0;
+        std::size_t left = share;
         bool gone = false;
         for (;;) {
             const bool ended = static_cast<bool>(connection.end.ended());
             push_out(connection, ended);
             ReceivedMessage message;
-            while (handled < share && connection.reason == EndReason::none &&
-                   (ended || gone || connection.takes_requests()) &&
-                   connection.requests.next(connection.end, message)) {
-                ++handled;
+            while (connection.reason == EndReason::none && (ended || gone || connection.takes_requests()) &&
+                   connection.requests.next(connection.end, message, left)) {
                 ++connection.counters.requests;
                 connection.counters.bytes_received += message.size;
                 hooks.request(connection, message);
                 connection.requests.done(connection.end);
             }
-            connection.busy_lately |= handled != 0;
-            if (connection.reason != EndReason::none) return handled;  // wake() has put it among the ready
+            const std::size_t used = share - left;
+            if (connection.requests.over_quota() || !connection.charge_outboxes()) [[unlikely]]
+                connection.finish(EndReason::quota);
+            connection.busy_lately |= used != 0;
+            if (connection.reason != EndReason::none) return used;  // wake() has put it among the ready
             if (connection.requests.violated()) {
                 connection.finish(EndReason::violation);
-                return handled;
+                return used;
             }
-            if (handled >= share) {
+            if (left == 0) {
                 ready_.add(connection);
-                return handled;
+                return used;
             }
             if (ended) {
                 connection.finish(why_ended(connection));
-                return handled;
+                return used;
             }
-            if (running_ && hot_.keep(connection)) return handled;
+            if (running_ && hot_.keep(connection)) return used;
             const Interest interest = connection.interest();
             connection.end.arm(interest);
             T::ServiceEnd::fence();
-            if (!connection.end.look(interest)) return handled;
+            if (!connection.end.look(interest)) return used;
             gone = interest == Interest{};  // nothing was looked for: it is the end that shows
         }
     }
@@ -323,7 +332,7 @@ private:
                 if (!connection.lingering) {
                     connection.lingering = true;
                     connection.since = Clock::now();
-                    set_timer();
+                    set_timer(connection.since);
                     say_farewell(connection);
                 }
                 connection.end.arm(connection.interest());
@@ -360,6 +369,7 @@ private:
 
     void remove(Connection<T>& connection) {
         if (!connection.end.ended()) connection.end.shutdown();
+        connection.release_memory();
         reception_.admission().leave(connection.uid, connection.opened);
         counters_.ended(connection);
         ready_.forget(connection);
@@ -383,7 +393,7 @@ private:
     bool dispatching_ = false;
     bool running_ = false;
     bool stopped_ = false;
-    bool timer_set_ = false;
+    Clock::time_point timed_since_ = Clock::time_point::max();  ///< of the oldest that the timer is set for
     Clock::time_point looked_{};
     Connections<T> connections_;
     ReadyList<T> ready_;

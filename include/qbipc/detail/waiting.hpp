@@ -48,6 +48,9 @@ void pause_until(Deadline deadline, Clock::duration span) noexcept {
     Kernel::sleep(to_timespec(std::min(span, left<Kernel>(deadline))));
 }
 
+/// How long a client looks for a service that isn't there, unless it was told to wait.
+inline constexpr auto patience_with_absence = std::chrono::milliseconds(50);
+
 /// Pauses between attempts: 1, 2, 4 ... ms, up to the longest.
 class Backoff {
 public:

@@ -346,9 +346,12 @@ public:
                                      CredentialCheck check) {
         if (auto refusal = check(myself())) return fail(refusal);
         const Deadline deadline = limit.deadline();
+        const Deadline patience = options.wait_for_service ? deadline : Deadline(detail::patience_with_absence);
         for (detail::Backoff backoff;; detail::pause_until(deadline, backoff.next())) {
             auto end = enter(address, options, deadline);
-            if (end || end.error() != errc::busy || deadline.passed()) return end;  // busy: it passes
+            if (end || deadline.passed()) return end;
+            if (end.error() == errc::no_service && !patience.passed()) continue;
+            if (end.error() != errc::busy) return end;  // which passes
         }
     }
 

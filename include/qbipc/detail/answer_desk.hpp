@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSL-1.0
+// detail/answer_desk.hpp: a client's answers: each goes to the call that waits for it, in whatever way it does.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <qbipc/detail/call_waiter.hpp>
+#include <qbipc/detail/calls.hpp>
+#include <qbipc/detail/message_receiver.hpp>
+#include <qbipc/detail/scope_flag.hpp>
+#include <qbipc/detail/unique_function.hpp>
+#include <qbipc/frame.hpp>
+#include <qbipc/memory.hpp>
+#include <qbipc/transport.hpp>
+
+namespace qbipc::detail {
+
+/// The receiving side of the responses lane. The receiving thread's; `calls` alone is shared with the sending one.
+template <class End, MemoryPolicy Memory>
+class AnswerDesk {
+public:
+    /// Frames taken before somebody looks at the clock: a service that answers faster than its client reads, or sends
+    /// nothing but answers that nobody waits for, must not hold the client past its deadline.
+    static constexpr std::size_t frames_per_look = 64;
+
+    AnswerDesk(End& end, Calls& calls) noexcept : end_(end), calls_(calls) {}
+    AnswerDesk(const AnswerDesk&) = delete;
+    AnswerDesk& operator=(const AnswerDesk&) = delete;
+
+    /// Gives out what is there, at most `frames` frames of it. False: more may be there. Functions run, unless a
+    /// message is being sent.
+    bool take(std::size_t frames = frames_per_look) {
+        if (!sending_) run_put_off();
+        ReceivedMessage message;
+        while (responses_.next(end_, message, frames)) complete(message);
+        return frames != 0;
+    }
+
+    /// The same for the innermost synchronous call: its own answer is given to `use` where it lies, and true is
+    /// returned; `frames` is what is left of them.
+    template <class Use>
+    bool take_own(CallWaiter& me, std::size_t& frames, Use&& use) {
+        run_put_off();
+        for (ReceivedMessage message; !me.done() && responses_.next(end_, message, frames);) {
+            if (message.header.correlation != me.correlation()) [[unlikely]] {
+                complete(message);
+                continue;
+            }
+            const MessageRelease release(responses_, end_);
+            show(message, use);
+            me.took();
+            return true;
+        }
+        return false;
+    }
+
+    template <class Use>
+    void show(const ReceivedMessage& message, Use&& use) {
+        const ScopeFlag now(looking_);
+        ++taken_;
+        use(message);
+    }
+
+    CallWaiters& waiters() noexcept { return waiters_; }
+
+    /// Functions whose answer came while a message was being sent.
+    bool has_put_off() const noexcept { return !put_off_.empty(); }
+    void run_put_off() {
+        while (!put_off_.empty()) [[unlikely]] {
+            PutOff first = std::move(put_off_.front());
+            put_off_.pop_front();
+            const ReceivedMessage mine{first.header, first.payload.data(), first.payload.size()};
+            const ScopeFlag now(running_);
+            first.then({{}, &mine});
+        }
+    }
+
+    /// Runs the functions whose deadline has passed.
+    void expire() {
+        if (!calls_.has_functions()) return;
+        const ScopeFlag now(running_);
+        calls_.expire(Clock::now());
+    }
+
+    /// Nothing more will come: runs all functions that wait.
+    void fail_all(std::error_code error) {
+        const ScopeFlag now(running_);
+        calls_.fail_all(error);
+    }
+
+    bool violated() const noexcept { return violated_ || responses_.violated(); }
+    /// A function of start() runs, in whatever wait.
+    bool running() const noexcept { return running_; }
+    /// An answer is looked at in its lane: no other can be waited for.
+    bool looking() const noexcept { return looking_; }
+    /// To be up while a message waits for room: answers are taken in, but no function runs, for what it sends would get
+    /// between the pieces of that message.
+    bool& sending() noexcept { return sending_; }
+
+    std::uint64_t taken() const noexcept { return taken_; }
+    std::uint64_t late() const noexcept { return late_; }
+
+private:
+    struct PutOff {
+        UniqueFunction<void(const Outcome&)> then;
+        Header header;
+        std::vector<std::byte> payload;
+    };
+
+    /// An answer that isn't the innermost call's: to an outer call, into its slot, to its function, or away.
+    void complete(const ReceivedMessage& message) {
+        if (waiters_.template keep<Memory>(message)) return responses_.done(end_);
+        CallSlot* slot = calls_.find(message.header.correlation);
+        if (auto then = slot != nullptr ? calls_.take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
+            ++taken_;
+            if (sending_) return put_off(std::move(then), message);
+            return run(then, message);
+        }
+        const MessageRelease release(responses_, end_);
+        if (slot != nullptr && calls_.template complete<Memory>(*slot, message)) {
+            ++taken_;
+        } else if (slot != nullptr || calls_.was_issued(message.header.correlation)) {
+            ++late_;
+        } else {
+            violated_ = true;
+            end_.shutdown();
+        }
+    }
+
+    /// Runs a function on a private copy, after the lane has its place back: it may call(), which reads the same lane.
+    void run(UniqueFunction<void(const Outcome&)>& then, const ReceivedMessage& message) {
+        std::vector<std::byte> copy = std::move(spare_);
+        copy.resize(message.size);
+        Memory::copy_in(copy.data(), message.payload, message.size);
+        const ReceivedMessage mine{message.header, copy.data(), message.size};
+        responses_.done(end_);
+        {
+            const ScopeFlag now(running_);
+            then({{}, &mine});
+        }
+        spare_ = std::move(copy);
+    }
+
+    void put_off(UniqueFunction<void(const Outcome&)> then, const ReceivedMessage& message) {
+        std::vector<std::byte> copy(message.size);
+        Memory::copy_in(copy.data(), message.payload, message.size);
+        put_off_.push_back({std::move(then), message.header, std::move(copy)});
+        responses_.done(end_);
+    }
+
+    End& end_;
+    Calls& calls_;
+    MessageReceiver<End, Memory> responses_{Lane::responses};
+    CallWaiters waiters_;
+    bool running_ = false;
+    bool sending_ = false;
+    bool looking_ = false;
+    bool violated_ = false;
+    std::uint64_t taken_ = 0, late_ = 0;
+    std::vector<std::byte> spare_;  ///< answers for functions
+    std::deque<PutOff> put_off_;
+};
+
+}  // namespace qbipc::detail
