@@ -62,13 +62,13 @@ int run(int argc, char** argv) {
     ::alarm(static_cast<unsigned>(arguments.seconds * 4) + 60);
     ::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    const ScratchRemover remover;
 
     Setup setup;
     setup.size = std::max(arguments.size, traits::smallest<P>());
     setup.max_message = std::max<std::size_t>(setup.size, 4096);
     setup.address = "qbipc-bench-" + std::to_string(::getpid());
     setup.shared = make_shared_memory<Shared>();
+    const ScratchRemover remover(setup);
 
     int status = 77;
     Cases<P>::for_each([&](const Case& row) {

@@ -47,7 +47,7 @@
 // constructors get it as their second argument: memory and descriptors that a peer shares without a handshake.
 //
 // - setup.address is a name that is unique to this run; put what prefix the peer needs before it. Files go to the
-//   directory bench::scratch_directory(), which is removed afterwards.
+//   directory bench::scratch_directory(setup), which is removed afterwards.
 // - One Service serves setup.sessions clients at once; several clients may be made in one process (cases sessions,
 // idle,
 //   publish), or one in each of several (throughput), and in the case connect one after the other.
@@ -64,6 +64,7 @@
 #include <concepts>
 #include <cstddef>
 
+#include "scratch.hpp"
 #include "setup.hpp"
 
 namespace bench {

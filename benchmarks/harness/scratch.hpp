@@ -5,35 +5,37 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-#include <unistd.h>
+#include <system_error>
 
 #include "setup.hpp"
 
 namespace bench {
 
-/// Made at the first call in the process that the user started, before any fork: main() sees to that.
-inline const std::string& scratch_directory() {
-    static const std::string directory = [] {
-        char name[] = "/tmp/qbipc-bench-XXXXXX";
-        expect(::mkdtemp(name) != nullptr, "mkdtemp");
-        return std::string(name);
-    }();
-    return directory;
+/// The same for both sides, made at the first call. It goes with the run; where that fails, with the runner's
+/// directory, which the environment names.
+inline std::filesystem::path scratch_path(const Setup& setup) {
+    const char* const runners = std::getenv("QBIPC_BENCH_SCRATCH");
+    return std::filesystem::path(runners != nullptr ? runners : "/tmp") / setup.address;
 }
 
-/// Removes it at the end of the scope that it is in, in the process that made it.
+inline std::string scratch_directory(const Setup& setup) {
+    const auto path = scratch_path(setup);
+    std::filesystem::create_directories(path);
+    return path.string();
+}
+
 class ScratchRemover {
 public:
-    ScratchRemover() { (void)scratch_directory(); }
+    explicit ScratchRemover(const Setup& setup) : path_(scratch_path(setup)) {}
     ScratchRemover(const ScratchRemover&) = delete;
     ScratchRemover& operator=(const ScratchRemover&) = delete;
     ~ScratchRemover() {
         std::error_code ignored;
-        if (::getpid() == owner_) std::filesystem::remove_all(scratch_directory(), ignored);
+        std::filesystem::remove_all(path_, ignored);
     }
 
 private:
-    pid_t owner_ = ::getpid();
+    std::filesystem::path path_;
 };
 
 }  // namespace bench
