@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // peer.hpp: what a peer is. Whoever writes one needs to read this file, and peers/stream.cpp as an example.
 //
-// A peer is one file, peers/NAME.cpp (and a line in benchmarks/meson.build: its name and what it depends on):
+// A peer is one file, peers/NAME.cpp with _ for - (and a line in benchmarks/meson.build: its name and what it depends on):
 //
 //     #include "../harness/main.hpp"
 //
@@ -53,8 +53,9 @@
 //   publish), or one in each of several (throughput), and in the case connect one after the other.
 // - setup.max_message is for peers that must know sizes beforehand (at least 4096; 1 MiB in the case connect).
 // - The service does what a real one must: it checks the size, and where the peer's interface hands out a copy or takes
-//   one, it copies: what came into a buffer of its own, and the answer out of it. In place it touches nothing more than
-//   the interface forces.
+//   one, it copies: what came into a buffer of its own, and the answer out of it. In place, the sender
+//   writes every byte of a message once, an echo copies them once from request to answer, and who receives last needn't
+//   read them.
 // - Each peer as its documentation recommends for latency.
 // - bench::expect(condition, "what") ends the program where something failed (exit code 1). bench::unavailable("why")
 //   where it can't be had here (77), from any of the constructors.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// qbipc-spin.cpp: this library over shared memory, never asleep.
+// qbipc_spin.cpp: this library over shared memory, never asleep.
 #include "qbipc_peer.hpp"
 
 int main(int argc, char** argv) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// qbipc-inplace.cpp: this library over shared memory, built and read where it lies.
+// qbipc_inplace.cpp: this library over shared memory, built and read where it lies.
 #include "qbipc_peer.hpp"
 
 int main(int argc, char** argv) {
