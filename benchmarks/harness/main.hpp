@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <signal.h>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 
 #include "arguments.hpp"
@@ -30,7 +31,11 @@ template <PeerType P>
 class Cases {
 public:
     template <class Use>
-    static void for_each(Use&& use) {
+    static void for_each(Use&& use_part) {
+        const auto use = [&](Case row) {
+            if constexpr (requires { P::takes_part(std::string_view{}); }) row.takes_part &= P::takes_part(row.name);
+            use_part(row);
+        };
         constexpr bool sleeps = traits::sleeps<P>();
         constexpr std::size_t sessions = traits::sessions<P>();
         use(Case{"rtt", true, P::largest, false, round_trips<P>});

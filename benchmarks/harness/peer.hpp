@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
-// peer.hpp: what a peer is. Whoever writes one needs to read this file, and peers/stream.cpp as an example.
+// peer.hpp: what a peer is. Whoever writes one needs to read this file, and peers/socket_peer.hpp as an example.
 //
-// A peer is one file, peers/NAME.cpp with _ for - (and a line in benchmarks/meson.build: its name and what it depends on):
+// A peer is one file, peers/NAME.cpp with _ for - (and a line in benchmarks/meson.build: its name and what it depends
+// on):
 //
 //     #include "../harness/main.hpp"
 //
@@ -42,6 +43,8 @@
 //     static constexpr bool stops_itself = false;     // true: serve() returns after SIGTERM (the peer installs the
 //                                                     // handler), for peers that would leave files behind otherwise.
 //                                                     // After 3 s it is killed all the same
+//
+// A `static constexpr bool takes_part(std::string_view which)` can refuse cases that would otherwise be its.
 //
 // With a nested `struct Common { explicit Common(const bench::Setup&); }`, one is made before the fork, and both
 // constructors get it as their second argument: memory and descriptors that a peer shares without a handshake.
