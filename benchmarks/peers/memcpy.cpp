@@ -56,21 +56,27 @@ struct Peer {
 
     class Client {
     public:
-        Client(const bench::Setup& setup, Common& common) : setup_(setup), poked_(common.poked), buffers_(5) {
-            for (auto& buffer : buffers_) buffer.resize(setup.size);
-        }
+        Client(const bench::Setup& setup, Common& common)
+            : setup_(setup), poked_(common.poked), memory_(copies * distance(setup.size) + setup.size) {}
 
         void call() {
-            for (std::size_t i = 0; i + 1 < buffers_.size(); ++i)
-                copy_bytes(buffers_[i + 1].data(), buffers_[i].data(), buffers_[i].size());
+            std::byte* from = memory_.data();
+            for (std::size_t i = 0; i < copies; ++i, from += distance(setup_.size))
+                copy_bytes(from + distance(setup_.size), from, setup_.size);
         }
         void poke() { poked_.fetch_add(1); }
         std::size_t take() const { return setup_.shared->wanted.load(); }
 
     private:
+        static constexpr std::size_t copies = 4;
+
+        /// Half a page off: where source and destination differ by little modulo a page, loads wait for stores that
+        /// have nothing to do with them.
+        static constexpr std::size_t distance(std::size_t size) { return (size + 4095) / 4096 * 4096 + 2048; }
+
         const bench::Setup& setup_;
         std::atomic<std::uint64_t>& poked_;
-        std::vector<std::vector<std::byte>> buffers_;
+        std::vector<std::byte> memory_;
     };
 };
 
