@@ -29,6 +29,11 @@ configure() {
     printf '%s' "$wanted" >"$folder/configured"
 }
 
+# The benchmarks' peers: as a release would be built, unlike the tests.
+configure_benchmarks() {
+    configure build/bench "$GXX" -Db_ndebug=true -Dtests=disabled -Dexamples=disabled -Dbenchmarks=enabled
+}
+
 # build FOLDER [TARGET...]: quiet where it works.
 build() {
     local folder=$1 started=$SECONDS
