@@ -32,6 +32,7 @@ PEERS = [
     Peer("zeromq", "other", "sleeps"),
     Peer("nng", "other", "sleeps"),
     Peer("iceoryx", "other", "spins"),
+    Peer("iceoryx-block", "other", "sleeps"),
     Peer("sd-bus", "other", "sleeps"),
     Peer("grpc", "other", "sleeps"),
     Peer("capnp", "other", "sleeps"),

@@ -51,6 +51,7 @@ class Item:
     value: int
     peer: str
     program: pathlib.Path
+    asked: int = dataclasses.field(compare=False, default=0)  # before it was clamped
 
     def __str__(self) -> str:
         return f"{self.peer} {self.case.name} {self.value}"
@@ -95,7 +96,7 @@ def plan(programs: dict[str, pathlib.Path], wanted_cases: list[str], wanted_size
                 clamps = case.clamps or most == A_WORD
                 if most == 0 or (size > most and not clamps):
                     continue
-                items.append(Item(case, min(size, most), name, programs[name]))
+                items.append(Item(case, min(size, most), name, programs[name], size))
     return list(dict.fromkeys(items))
 
 
@@ -142,7 +143,7 @@ class Runner:
                         return
                     if item.peer in self.not_here or item in self.broken or (repetition > 0 and not item.case.repeats):
                         continue
-                    group = f"repetition {repetition + 1} of {repetitions}, {item.case.name} {item.value}"
+                    group = f"repetition {repetition + 1} of {repetitions}, {item.case.name} {item.asked}"
                     self.progress.show(group, f"{item.peer}   ({number + 1} of {len(items)})")
                     self.measure(item, repetition, scratch)
                 took = time.monotonic() - before
