@@ -129,7 +129,7 @@ class Runner:
         self.seconds = seconds
         self.results = Results()
         self.progress = Progress()
-        self.not_here: dict[str, str] = {}  # by peer: why
+        self.not_here: dict[Item, str] = {}  # what a peer said can't be had here
         self.broken: dict[Item, str] = {}  # what failed, and is not tried again
 
     def run(self, items: list[Item], repetitions: int, time_limit: float | None) -> None:
@@ -141,7 +141,7 @@ class Runner:
                     if time_limit and time.monotonic() - started > time_limit:
                         self.progress.say(f"time is up in repetition {repetition + 1}, {len(items) - number} measurements before its end")
                         return
-                    if item.peer in self.not_here or item in self.broken or (repetition > 0 and not item.case.repeats):
+                    if item in self.not_here or item in self.broken or (repetition > 0 and not item.case.repeats):
                         continue
                     group = f"repetition {repetition + 1} of {repetitions}, {item.case.name} {item.asked}"
                     self.progress.show(group, f"{item.peer}   ({number + 1} of {len(items)})")
@@ -176,8 +176,9 @@ class Runner:
             raise
         why = err.strip().splitlines()[-1] if err.strip() else f"exit code {process.returncode}"
         if process.returncode == NOT_AVAILABLE:
-            self.not_here[item.peer] = why
-            self.progress.say(f"without {item.peer}: {why}")
+            if (item.peer, why) not in {(other.peer, reason) for other, reason in self.not_here.items()}:
+                self.progress.say(f"without {item}: {why}")
+            self.not_here[item] = why
         elif process.returncode != 0 or not out:
             self.fail(item, why)
         else:

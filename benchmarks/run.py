@@ -66,7 +66,7 @@ def write(runner: measure.Runner, cpus: list[int], line: list[str], folder: path
     table.write_csv(results, folder / "results.csv")
     asked = "\n".join(f"| {what} | {value} | {bound} | {verdict} |" for what, value, bound, verdict in ratios.rows(results))
     made_on = "\n".join(f"- {fact}" for fact in table.machine(cpus))
-    missing = "".join(f"- without {name}: {why}\n" for name, why in runner.not_here.items())
+    missing = "".join(f"- without {item}: {why}\n" for item, why in runner.not_here.items())
     missing += "".join(f"- FAILED: {item}: {why}\n" for item, why in runner.broken.items())
     (folder / "results.md").write_text(
         "<!-- SPDX-License-Identifier: BSL-1.0 -->\n# Results\n\n"
@@ -104,7 +104,7 @@ def main(line: list[str]) -> int:
     runner = measure.Runner(cpus, arguments.seconds or (0.05 if arguments.quick else 0.3))
     repetitions = arguments.repetitions or (3 if arguments.quick else 5)
     print(f"{len(items)} measurements, {repetitions} times", flush=True)
-    runner.run(items, repetitions, 50 if arguments.quick else None)
+    runner.run(items, repetitions, 48 if arguments.quick else None)
 
     print(table.text(runner.results))
     print("\n" + ratios.text(runner.results))

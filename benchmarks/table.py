@@ -40,6 +40,10 @@ def number(value: float, unit: str) -> str:
     return f"{value:.3g} {unit.replace('/10s', '')}"
 
 
+def times(ratio: float) -> str:
+    return f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}"
+
+
 def tables(results) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, heads of the columns, lines. A ratio is to the table's first peer, in the same column."""
     found = medians(results)
@@ -66,7 +70,7 @@ def tables(results) -> list[tuple[str, list[str], list[list[str]]]]:
                     continue
                 value, unit = cells[peer, column]
                 first = cells.get((names[0], column))
-                of_first = f" {value / first[0]:6.3g}x" if first and first[0] and peer != names[0] else " " * 8
+                of_first = f" {times(value / first[0]):>6}x" if first and first[0] and peer != names[0] else " " * 8
                 line.append(number(value, unit) + of_first)
             lines.append(line)
         made.append((title, [name if size is None else str(size) for name, size in columns], lines))

@@ -85,7 +85,7 @@ int run(int argc, char** argv) {
         }
         if (row.counts_clients) setup.sessions = arguments.count;
         if (!traits::sleeps<P>() && arguments.which == "throughput" && arguments.count + 1 > arguments.cpus.size())
-            return;
+            unavailable("more clients that spin than cpus");
         Run measurement{arguments, setup};
         row.measure(measurement);
         status = 0;
