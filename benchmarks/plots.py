@@ -5,7 +5,11 @@ import pathlib
 import lineup
 import table
 
-COLOURS = {"ours": ("#b2182b", "#d6604d", "#f4a582", "#762a83", "#e08214"), "limit": ("#999999",), "other": ("#2166ac", "#4393c3", "#1b7837", "#5aae61", "#01665e", "#35978f", "#80cdc1", "#542788", "#8073ac")}
+COLOURS = {
+    "ours": ("#b2182b", "#d6604d", "#f4a582", "#762a83", "#e08214"),
+    "limit": ("#999999",),
+    "other": ("#2166ac", "#92c5de", "#1b7837", "#a6dba0", "#01665e", "#35978f", "#80cdc1", "#542788", "#8073ac", "#8c510a"),
+}
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (6, 3)), (0, (3, 1, 1, 1)))
 
 
@@ -90,7 +94,7 @@ def bars(pyplot, found: dict, case: str, title: str, x_label: str, factor: float
     figure, axes = pyplot.subplots(figsize=(8, 0.6 + 0.35 * len(lines)))
     axes.barh([lineup.label(peer) for _, peer in lines], [value for value, _ in lines], color=[style(peer)["color"] for _, peer in lines])
     for position, (value, _) in enumerate(lines):
-        axes.text(value, position, f" {value:.3g}", va="center", fontsize=8)
+        axes.text(value, position, f" {value:.3g}" if value < 1000 else f" {value:.0f}", va="center", fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(right=lines[0][0] * 2)
     axes.set_title(title)

@@ -76,9 +76,10 @@ check_boost() {
 # Every peer builds, and is measured once, however badly on a busy machine.
 check_benchmarks() {
     need "${bench_packages[@]}"
+    (cd benchmarks && python3 -B -m unittest -q test_logic)
     configure_benchmarks
-    ! grep 'the benchmarks go without' build/bench/meson-logs/meson-log.txt
-    python3 benchmarks/run.py --quick --case rtt --size 48 --repetitions 1
+    if grep 'the benchmarks go without' build/bench/meson-logs/meson-log.txt; then return 1; fi
+    run_benchmarks --quick --case rtt --size 48 --repetitions 1
 }
 
 all=(format lists tree warnings boost tidy address_and_undefined thread benchmarks
