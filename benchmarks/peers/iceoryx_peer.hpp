@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // iceoryx_peer.hpp: iceoryx, untyped: client and server for calls, publisher and subscriber for one way and events.
-// Messages lie in shared memory and are not copied: like with anything in place, only their size is looked at.
+// Messages lie in shared memory: as with anything in place, each byte is written once, where it will be read, and an
+// answer is filled from its request where that lies.
 //
 // All needs iceoryx's daemon, RouDi, of which a machine can have one. It runs in a process of its own here, with just
 // the memory that the case needs; what is measured goes past it.
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <iceoryx_hoofs/log/logmanager.hpp>
@@ -28,6 +30,8 @@
 #include <string>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <system_error>
 #include <vector>
 
@@ -45,12 +49,20 @@ public:
         : janitor_([user = user()] { remove_files(user); }), roudi_([&](auto&& ready) { run(setup, ready); }, true) {}
 
 private:
+    /// Only one measurement at a time, and none beside another RouDi: whose files they are is known by that alone.
+    /// A bound socket without a file is a lock that goes with the last process that has it.
     static std::string user() {
-        // Before the janitor may remove anything: the lock that RouDi holds as long as it lives.
-        const int lock = ::open("/tmp/roudi.lock", O_RDWR | O_CLOEXEC);
-        if (lock >= 0) {
-            if (::flock(lock, LOCK_EX | LOCK_NB) != 0) bench::unavailable("another RouDi runs on this machine");
-            ::close(lock);
+        sockaddr_un lock{.sun_family = AF_UNIX, .sun_path = "\0qbipc-bench-iceoryx"};
+        const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        for (const auto end = bench::now_ns() + bench::ns_of(20);
+             ::bind(fd, reinterpret_cast<const sockaddr*>(&lock), sizeof lock) != 0;) {
+            if (bench::now_ns() > end) bench::unavailable("another measurement of iceoryx runs on this machine");
+            ::usleep(10'000);
+        }
+        const int roudis = ::open("/tmp/roudi.lock", O_RDWR | O_CLOEXEC);
+        if (roudis >= 0) {
+            if (::flock(roudis, LOCK_EX | LOCK_NB) != 0) bench::unavailable("another RouDi runs on this machine");
+            ::close(roudis);
         }
         return iox::posix::PosixGroup::getGroupOfCurrentProcess().getName().c_str();
     }
@@ -181,15 +193,16 @@ struct IceoryxPeer {
         options.queueFullPolicy = iox::popo::QueueFullPolicy::BLOCK_PRODUCER;
         return options;
     }
-    static void publish(iox::popo::UntypedPublisher& publisher, std::size_t size) {
-        auto loan = publisher.loan(static_cast<std::uint32_t>(size));
+    static void publish(iox::popo::UntypedPublisher& publisher, const std::vector<std::byte>& bytes) {
+        auto loan = publisher.loan(static_cast<std::uint32_t>(bytes.size()));
         bench::expect(!loan.has_error(), "iceoryx: loaning memory for a message");
+        std::memcpy(loan.value(), bytes.data(), bytes.size());
         publisher.publish(loan.value());
     }
 
     class Service {
     public:
-        Service(const bench::Setup& setup, Common&) : setup_(setup) {
+        Service(const bench::Setup& setup, Common&) : setup_(setup), event_(setup.size, std::byte{1}) {
             register_process();
             if (setup.mode == bench::Mode::echo) {
                 server_ = std::make_unique<Server>(iox::popo::ServerState::HAS_REQUEST, describe(setup, "calls"));
@@ -209,7 +222,7 @@ struct IceoryxPeer {
                     continue;
                 }
                 const std::uint64_t started = bench::now_ns();
-                for (auto left = setup_.shared->wanted.load(); left != 0; --left) publish(*events_, setup_.size);
+                for (auto left = setup_.shared->wanted.load(); left != 0; --left) publish(*events_, event_);
                 if (setup_.mode == bench::Mode::publish) bench::published(setup_, bench::now_ns() - started);
             }
         }
@@ -223,12 +236,14 @@ struct IceoryxPeer {
                 auto loan = server_->port.loan(iox::popo::RequestHeader::fromPayload(request),
                                                static_cast<std::uint32_t>(setup_.size), 8);
                 bench::expect(!loan.has_error(), "iceoryx: loaning memory for an answer");
+                std::memcpy(loan.value(), request, setup_.size);
                 bench::expect(!server_->port.send(loan.value()).has_error(), "iceoryx: sending an answer");
                 server_->port.releaseRequest(request);
             }
         }
 
         const bench::Setup& setup_;
+        std::vector<std::byte> event_;
         std::unique_ptr<Server> server_;
         std::unique_ptr<iox::popo::UntypedPublisher> events_;
         std::unique_ptr<Subscriber> messages_;
@@ -236,7 +251,7 @@ struct IceoryxPeer {
 
     class Client {
     public:
-        Client(const bench::Setup& setup, Common&) : size_(setup.size) {
+        Client(const bench::Setup& setup, Common&) : out_(setup.size, std::byte{1}) {
             register_process();
             if (setup.mode == bench::Mode::echo) {
                 caller_ = std::make_unique<Caller>(iox::popo::ClientState::HAS_RESPONSE, describe(setup, "calls"));
@@ -251,15 +266,16 @@ struct IceoryxPeer {
         }
 
         void call() {
-            auto loan = caller_->port.loan(static_cast<std::uint32_t>(size_), 8);
+            auto loan = caller_->port.loan(static_cast<std::uint32_t>(out_.size()), 8);
             bench::expect(!loan.has_error(), "iceoryx: loaning memory for a request");
+            std::memcpy(loan.value(), out_.data(), out_.size());
             bench::expect(!caller_->port.send(loan.value()).has_error(), "iceoryx: sending a request");
-            caller_->port.releaseResponse(caller_->take(size_));
+            caller_->port.releaseResponse(caller_->take(out_.size()));
         }
-        void send() { publish(*messages_, size_); }
+        void send() { publish(*messages_, out_); }
         void poke() { send(); }
         std::size_t take() {
-            events_->port.release(events_->take(size_));
+            events_->port.release(events_->take(out_.size()));
             return 1;
         }
 
@@ -271,7 +287,7 @@ struct IceoryxPeer {
             while (!condition()) ::sched_yield();
         }
 
-        std::size_t size_;
+        std::vector<std::byte> out_;
         std::unique_ptr<Caller> caller_;
         std::unique_ptr<Subscriber> events_;
         std::unique_ptr<iox::popo::UntypedPublisher> messages_;
