@@ -91,7 +91,7 @@ def plan(programs: dict[str, pathlib.Path], wanted_cases: list[str], wanted_size
             continue
         sizes = case.quick if quick and not wanted_cases else case.sizes
         for size in wanted_sizes or sizes:
-            for name in sorted(programs, key=lambda n: lineup.ORDER.get(n, len(lineup.ORDER))):
+            for name in sorted(programs, key=lineup.turn):
                 most = knows[name].get(case.name, 0)
                 clamps = case.clamps or most == A_WORD
                 if most == 0 or (size > most and not clamps):

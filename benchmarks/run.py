@@ -30,8 +30,8 @@ def arguments_of(line: list[str]) -> argparse.Namespace:
     parser.add_argument("--peers", help="these only, divided by commas")
     parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
     parser.add_argument("--cpus", help="A,B: the client's cpu and the service's, and more for further clients")
-    parser.add_argument("--repetitions", type=int, help="5 unless given; 3 with --quick, as far as the minute goes")
-    parser.add_argument("--seconds", type=float, help="of one measurement: 0.3 unless given; 0.05 with --quick")
+    parser.add_argument("--repetitions", type=int, help="9 unless given; 3 with --quick, as far as the minute goes")
+    parser.add_argument("--seconds", type=float, help="of one measurement: 0.1 unless given; 0.05 with --quick")
     parser.add_argument("--output", type=pathlib.Path, help="a folder for csv, tables and plots instead of the usual ones")
     parser.add_argument("--compiler", action="append", help="for --case compile: g++ and clang++-16 unless given")
     return parser.parse_args(line)
@@ -101,8 +101,8 @@ def main(line: list[str]) -> int:
     items = measure.plan(programs, cases, arguments.size or [], arguments.quick)
     if not items:
         sys.exit("no peer knows such a case")
-    runner = measure.Runner(cpus, arguments.seconds or (0.05 if arguments.quick else 0.3))
-    repetitions = arguments.repetitions or (3 if arguments.quick else 5)
+    runner = measure.Runner(cpus, arguments.seconds or (0.05 if arguments.quick else 0.1))
+    repetitions = arguments.repetitions or (3 if arguments.quick else 9)
     print(f"{len(items)} measurements, {repetitions} times", flush=True)
     runner.run(items, repetitions, 48 if arguments.quick else None)
 
