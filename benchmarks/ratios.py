@@ -26,6 +26,7 @@ BOUNDS = [
     Bound("rtt 48 B, Spin vs line", rtt("qbipc-spin", 48), rtt("line", 8), at_most=1.6),
     Bound("rtt 48 B, libqb shm vs Spin", rtt("libqb-shm", 48), rtt("qbipc-spin", 48), at_least=40),
     Bound("rtt 48 B, Spin vs sketch", rtt("qbipc-spin", 48), rtt("sketch", 48)),
+    Bound("rtt 48 B, Adaptive vs line", rtt("qbipc", 48), rtt("line", 8)),
     Bound("rtt 48 B, Adaptive vs Spin", rtt("qbipc", 48), rtt("qbipc-spin", 48), at_most=1.15),
     Bound("rtt 48 B, Block vs eventfd", rtt("qbipc-block", 48), rtt("eventfd", 8), at_most=1.25),
     Bound("rtt 48 B, Block vs futex", rtt("qbipc-block", 48), rtt("futex", 8)),
