@@ -59,12 +59,19 @@ BOUNDS = [
 NEAR_LINE, NEAR_BOUND = 200, 2.0
 
 
-def ratio(figure: dict[int, float], against: dict[int, float] | None) -> float | None:
-    """The median over repetitions of what the two gave in the same one: whatever else the machine did met both."""
+def each_ratio(figure: dict[int, float], against: dict[int, float] | None) -> list[float]:
+    """What the two gave in the same repetition: whatever else the machine did met both. Sorted."""
     if against is None:
-        return statistics.median(figure.values()) if figure else None
-    both = [figure[i] / against[i] for i in figure.keys() & against.keys() if against[i] != 0]
-    return statistics.median(both) if both else None
+        return sorted(figure.values())
+    return sorted(figure[i] / against[i] for i in figure.keys() & against.keys() if against[i] != 0)
+
+
+def spread(values: list[float]) -> str:
+    """Between which the middle half of them lies; nothing where there are too few to say so."""
+    if len(values) < 5:
+        return ""
+    lower, _, upper = statistics.quantiles(values, n=4)
+    return f"{lower:.3g} to {upper:.3g}"
 
 
 def judge(bound: Bound, value: float, line_ns: float | None = None) -> tuple[str, str]:
@@ -79,15 +86,16 @@ def judge(bound: Bound, value: float, line_ns: float | None = None) -> tuple[str
     return "", ""
 
 
-def rows(results) -> list[tuple[str, str, str, str]]:
-    """What, the measured ratio, what is asked, and whether it is; lines of which a side wasn't measured are left out."""
+def rows(results) -> list[tuple[str, str, str, str, str]]:
+    """What, the measured ratio, its spread, what is asked, and whether it is; without lines of which a side is missing."""
     line = results.of("line", "rtt", 8)
     line_ns = statistics.median(line.values()) if line else None
     found = []
     for bound in BOUNDS:
-        value = ratio(results.of(*bound.figure), results.of(*bound.against) if bound.against else None)
-        if value is not None:
-            found.append((bound.what, f"{value:.3g}{bound.unit}", *judge(bound, value, line_ns)))
+        values = each_ratio(results.of(*bound.figure), results.of(*bound.against) if bound.against else None)
+        if values:
+            value = statistics.median(values)
+            found.append((bound.what, f"{value:.3g}{bound.unit}", spread(values), *judge(bound, value, line_ns)))
     return found
 
 
@@ -96,5 +104,8 @@ def text(results) -> str:
     if not found:
         return ""
     wide = max(len(row[0]) for row in found)
-    lines = [f"{what:{wide}}  {value:>12}  {asked and f'({asked})':24} {verdict}".rstrip() for what, value, asked, verdict in found]
-    return "\n".join(["ratios (median over repetitions of the ratio within each)", *lines])
+    lines = [
+        f"{what:{wide}}  {value:>12}  {middle:>15}  {asked and f'({asked})':24} {verdict}".rstrip()
+        for what, value, middle, asked, verdict in found
+    ]
+    return "\n".join(["ratios: median over repetitions of the ratio within each, and its middle half", *lines])

@@ -64,7 +64,7 @@ def write(runner: measure.Runner, cpus: list[int], line: list[str], folder: path
     folder.mkdir(parents=True, exist_ok=True)
     results = runner.results
     table.write_csv(results, folder / "results.csv")
-    asked = "\n".join(f"| {what} | {value} | {bound} | {verdict} |" for what, value, bound, verdict in ratios.rows(results))
+    asked = "\n".join("| " + " | ".join(row) + " |" for row in ratios.rows(results))
     made_on = "\n".join(f"- {fact}" for fact in table.machine(cpus))
     missing = "".join(f"- without {item}: {why}\n" for item, why in runner.not_here.items())
     missing += "".join(f"- FAILED: {item}: {why}\n" for item, why in runner.broken.items())
@@ -72,7 +72,7 @@ def write(runner: measure.Runner, cpus: list[int], line: list[str], folder: path
         "<!-- SPDX-License-Identifier: BSL-1.0 -->\n# Results\n\n"
         f"Written by `./dev bench{''.join(' ' + word for word in line)}`. Ratios hold within a run; times are this machine's.\n\n"
         f"{made_on}\n{missing}\n"
-        "## Ratios\n\n| | measured | asked | |\n| --- | --: | --- | --- |\n"
+        "## Ratios\n\n| | measured | middle half | asked | |\n| --- | --: | --- | --- | --- |\n"
         f"{asked}\n{table.markdown(results)}\n"
     )
     plots.draw(results, plot_folder)
@@ -107,7 +107,8 @@ def main(line: list[str]) -> int:
     runner.run(items, repetitions, 48 if arguments.quick else None)
 
     print(table.text(runner.results))
-    print("\n" + ratios.text(runner.results))
+    if held := ratios.text(runner.results):
+        print("\n" + held)
     part = arguments.quick or cases or arguments.size or wanted
     folder = arguments.output or (BUILD / "output" if part else ROOT / "benchmarks")
     plot_folder = ROOT / "docs/plots" if folder == ROOT / "benchmarks" else folder
