@@ -29,6 +29,18 @@ configure() {
     printf '%s' "$wanted" >"$folder/configured"
 }
 
+# The benchmarks' peers: as a release would be built, unlike the tests.
+configure_benchmarks() {
+    configure build/bench "$GXX" -Db_ndebug=true -Dtests=disabled -Dexamples=disabled -Dbenchmarks=enabled
+}
+
+# Debian's matplotlib is Debian's python's.
+run_benchmarks() {
+    local python=/usr/bin/python3
+    [ -x $python ] || python=python3
+    QBIPC_JOBS=$jobs $python -B benchmarks/run.py "$@"
+}
+
 # build FOLDER [TARGET...]: quiet where it works.
 build() {
     local folder=$1 started=$SECONDS

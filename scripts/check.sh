@@ -73,7 +73,16 @@ check_boost() {
     meson test -C "$folder" --no-rebuild --num-processes "$jobs" --print-errorlogs --suite examples </dev/null
 }
 
-all=(format lists tree warnings boost tidy address_and_undefined thread
+# Every peer builds, and is measured once, however badly on a busy machine.
+check_benchmarks() {
+    need "${bench_packages[@]}"
+    (cd benchmarks && python3 -B -m unittest -q test_logic)
+    configure_benchmarks
+    if grep 'the benchmarks go without' build/bench/meson-logs/meson-log.txt; then return 1; fi
+    run_benchmarks --quick --case rtt --size 48 --repetitions 1
+}
+
+all=(format lists tree warnings boost tidy address_and_undefined thread benchmarks
     meson_subproject cmake_installed pkg_config cmake_fetchcontent conan vcpkg)
 
 mkdir -p build/check

@@ -3,6 +3,9 @@
 
 build_packages=(g++ meson ninja-build pkg-config python3 libboost-dev libexpected-dev)
 test_packages=(clang-16 catch2 ccache)
+# The benchmarks' peers, and plots. Only wanted: a peer whose package can't be had is skipped.
+bench_packages=(python3-matplotlib cmake libqb-dev libzmq3-dev libnng-dev libiceoryx-posh-dev libacl1-dev libsystemd-dev libgrpc++-dev
+    libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libcapnp-dev capnproto)
 check_packages=(clang-format-16 clang-tidy-16 libclang-rt-16-dev cmake git python3-venv util-linux)
 
 installed() {
@@ -42,4 +45,11 @@ need() {
         exit 1
     fi
     rm -f "$log"
+}
+
+# want PACKAGE...: as need, but goes on without those that can't be had.
+want() {
+    local package
+    (need "$@") && return
+    for package in "$@"; do (need "$package") >/dev/null 2>&1 || echo "going on without $package"; done
 }

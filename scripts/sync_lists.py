@@ -22,10 +22,11 @@ def unnamed_sources() -> list[str]:
     missing = []
     for top in ("tests", "examples", "benchmarks"):
         lists = {p.parent: p.read_text() for p in (ROOT / top).rglob("meson.build")}
-        # What a list's program or script takes by itself: helpers by their bare names, a model by its script.
+        # What a list's program or script takes by itself: helpers by their bare names, a model by its script, a peer with - for _.
         named = "\n".join(lists.values()) + "\n".join(p.read_text() for p in (ROOT / top).rglob("*.py"))
         for source in sorted((ROOT / top).rglob("*.cpp")):
             names = {source.name, source.stem} if source.parent.name in ("process", "models") else set()
+            names |= {source.stem.replace("_", "-")} if source.parent.name == "peers" else set()
             names |= {source.relative_to(f).as_posix() for f in source.parents if f in lists}
             names |= {name.removesuffix(".cpp") for name in names}
             if not any(re.search(r"""['"]%s['"]""" % re.escape(name), named) for name in names):
