@@ -31,7 +31,9 @@ public:
     std::span<const std::byte> in_place() const noexcept { return {message_.payload, message_.size}; }
 
     /// For selectors that read messages themselves, as routes() does.
-    detail::Incoming<Memory> payload() const noexcept { return {message_.payload, message_.size, scratch_}; }
+    detail::Incoming<Memory> payload() const noexcept {
+        return {message_.payload, message_.size, scratch_, message_.assembled};
+    }
 
 private:
     const detail::ReceivedMessage& message_;

@@ -114,14 +114,15 @@ struct ReceivedAs<R> {
 template <MemoryPolicy Memory>
 class Incoming {
 public:
-    /// @param scratch  private memory of the receiver for tails; reused from message to message
-    Incoming(const std::byte* data, std::size_t size, std::vector<std::byte>& scratch) noexcept
-        : data_(data), size_(size), scratch_(&scratch) {}
+    /// @param scratch    private memory of the receiver for tails; reused from message to message
+    /// @param assembled  it lies in private memory already
+    Incoming(const std::byte* data, std::size_t size, std::vector<std::byte>& scratch, bool assembled = false) noexcept
+        : data_(data), size_(size), scratch_(&scratch), assembled_(assembled) {}
 
     std::size_t size() const noexcept { return size_; }
     std::span<const std::byte> in_place() const noexcept { return {data_, size_}; }
 
-    /// All of it, in the scratch memory; valid until the next message.
+    /// All of it, in private memory; valid until the next message.
     std::span<const std::byte> copy() const { return copy_from(0); }
 
     /// Whether the size can be that of an M.
@@ -147,7 +148,7 @@ public:
         }
     }
 
-    /// The tail, copied into the scratch memory. Only after fits<M>().
+    /// The tail, in private memory. Only after fits<M>().
     template <class M>
     std::span<const tail_of_t<M>> tail_copy() const {
         const auto bytes = copy_from(tail_offset<M>());
@@ -164,7 +165,10 @@ public:
     template <class M>
     typename ReceivedAs<M>::type received() const {
         if constexpr (HasTail<M>) {
-            std::vector<tail_of_t<M>> tail((size_ - tail_offset<M>()) / sizeof(tail_of_t<M>));
+            const auto in_place = tail_in_place<M>();
+            // Which doesn't zero first what is about to be overwritten.
+            if (assembled_) return Copy<M>(fixed<M>(), std::vector<tail_of_t<M>>(in_place.begin(), in_place.end()));
+            std::vector<tail_of_t<M>> tail(in_place.size());
             Memory::copy_in(tail.data(), data_ + tail_offset<M>(), size_ - tail_offset<M>());
             return Copy<M>(fixed<M>(), std::move(tail));
         } else {
@@ -180,6 +184,7 @@ private:
 
     std::span<const std::byte> copy_from(std::size_t offset) const {
         const std::size_t size = size_ - offset;
+        if (assembled_) return {data_ + offset, size};
         if (scratch_->size() < size) scratch_->resize(size);
         Memory::copy_in(scratch_->data(), data_ + offset, size);
         return {scratch_->data(), size};
@@ -188,6 +193,7 @@ private:
     const std::byte* data_;
     std::size_t size_;
     std::vector<std::byte>* scratch_;
+    bool assembled_;
 };
 
 }  // namespace detail

@@ -74,7 +74,9 @@ public:
     bool settled() const noexcept { return settled_; }
 
     /// For selectors that read messages themselves, as routes() does.
-    detail::Incoming<MemoryOf<T>> payload() const noexcept { return {message_.payload, message_.size, scratch_}; }
+    detail::Incoming<MemoryOf<T>> payload() const noexcept {
+        return {message_.payload, message_.size, scratch_, message_.assembled};
+    }
 
 private:
     detail::Connection<T>& connection_;

@@ -118,7 +118,7 @@ public:
 private:
     static constexpr unsigned most_skipped = 255;
     static constexpr Clock::duration shortest = std::chrono::microseconds(2);
-    static constexpr Clock::duration longest = std::chrono::microseconds(20);
+    static constexpr Clock::duration longest = std::chrono::microseconds(150);
 
     Clock::duration cost_ = longest;
     unsigned skipped_ = 0;  // how many spins the last failure cost: 0, 1, 3, 7 .. 255

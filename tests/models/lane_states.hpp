@@ -63,13 +63,13 @@ struct qbipc::detail::LaneProbe {
         writer.head_ -= laps;
         writer.limit_ -= laps;
         reader.tail_ -= laps;
-        reader.shown_ -= laps;
+        reader.announced_ -= laps;
         credit -= laps;
     }
     static std::string key(const Writer& writer, const Reader& reader, std::uint64_t credit) {
         std::string text;
         for (const std::uint64_t value :
-             {writer.head_, writer.limit_, writer.turn_, writer.easy_end_, reader.tail_, reader.shown_, credit}) {
+             {writer.head_, writer.limit_, writer.turn_, writer.easy_end_, reader.tail_, reader.announced_, credit}) {
             text += static_cast<char>(value / line);
         }
         return text;

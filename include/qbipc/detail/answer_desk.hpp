@@ -74,7 +74,7 @@ public:
         while (!put_off_.empty()) [[unlikely]] {
             PutOff first = std::move(put_off_.front());
             put_off_.pop_front();
-            const ReceivedMessage mine{first.header, first.payload.data(), first.payload.size()};
+            const ReceivedMessage mine{first.header, first.payload.data(), first.payload.size(), true};
             const ScopeFlag now(running_);
             first.then({{}, &mine});
         }
@@ -137,7 +137,7 @@ private:
         std::vector<std::byte> copy = std::move(spare_);
         copy.resize(message.size);
         Memory::copy_in(copy.data(), message.payload, message.size);
-        const ReceivedMessage mine{message.header, copy.data(), message.size};
+        const ReceivedMessage mine{message.header, copy.data(), message.size, true};
         responses_.done(end_);
         {
             const ScopeFlag now(running_);

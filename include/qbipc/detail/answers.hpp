@@ -46,7 +46,7 @@ template <class M, MemoryPolicy Memory>
 Result<Received<answer_of_t<M>>> read_answer(const ReceivedMessage& message) {
     if (message.header.kind == Kind::error) return fail(error_of<M, Memory>(message));
     std::vector<std::byte> unused;
-    const Incoming<Memory> payload(message.payload, message.size, unused);
+    const Incoming<Memory> payload(message.payload, message.size, unused, message.assembled);
     if (!payload.template fits<answer_of_t<M>>()) return fail(make_error_code(errc::wrong_size));
     return payload.template received<answer_of_t<M>>();
 }
@@ -57,7 +57,7 @@ Result<void> visit_answer(const ReceivedMessage& message, Visit&& visit) {
     using R = answer_of_t<M>;
     if (message.header.kind == Kind::error) return fail(error_of<M, Memory>(message));
     std::vector<std::byte> unused;
-    const Incoming<Memory> payload(message.payload, message.size, unused);
+    const Incoming<Memory> payload(message.payload, message.size, unused, message.assembled);
     if (!payload.template fits<R>()) return fail(make_error_code(errc::wrong_size));
     if constexpr (HasTail<R>)
         visit(View<R>(payload.template fixed<R>(), payload.template tail_in_place<R>()));

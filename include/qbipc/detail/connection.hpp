@@ -67,7 +67,7 @@ public:
     using Memory = MemoryOf<T>;
 
     Connection(ConnectionOwner<T>& of, End service_end, SessionId number)
-        : end(std::move(service_end)), id(number), owner_(of) {
+        : end(std::move(service_end)), id(number), owner_(of), limits_(of.limits()) {
         counters.connected_since = std::chrono::system_clock::now();
     }
     Connection(const Connection&) = delete;
@@ -86,7 +86,7 @@ public:
         const std::size_t size = Outgoing<X>::size(x);
         std::error_code error;
         try {
-            error = responses.send_or_keep(end, x, header, owner_.limits().session_bytes);
+            error = responses.send_or_keep(end, x, header, limits_.session_bytes);
         } catch (...) {  // what the user gave to build()
             (void)reply_error(call, make_error_code(errc::handler_failed));
             throw;
@@ -156,7 +156,7 @@ public:
 
     /// No further call is taken while answers wait for room, or too many are owed.
     bool takes_requests() const noexcept {
-        return !responses.has_rest() && counters.calls_waiting < owner_.limits().unanswered;
+        return !responses.has_rest() && counters.calls_waiting < limits_.unanswered;
     }
 
     /// Ends it after this turn of the loop; the first reason stays.
@@ -183,12 +183,12 @@ public:
         return wanted;
     }
 
-    const Limits& limits() const { return owner_.limits(); }
+    const Limits& limits() const { return limits_; }
 
     /// From here on its private memory is counted there: what comes in pieces, before it is allocated.
-    void charge_to(MemoryAccount& account) noexcept {
+    void charge_to(MemoryAccount& account, Buffer& spare) noexcept {
         account_ = &account;
-        requests.charge_to(account);
+        requests.charge_to(account, spare);
     }
     /// Counts what its outboxes hold. False: it is too much.
     bool charge_outboxes() noexcept {
@@ -234,6 +234,7 @@ private:
     }
 
     ConnectionOwner<T>& owner_;
+    const Limits& limits_;
     MemoryAccount* account_ = nullptr;
     std::size_t charged_ = 0;  ///< for the outboxes
     std::uint32_t offered_ = 0;

@@ -59,24 +59,23 @@ public:
         if (std::exchange(session.hot, false)) std::erase(sessions_, &session);
     }
 
-    /// Waits as the wait strategy says, and gives each session that has something, or has ended, to `ready`. True:
-    /// there was one.
-    template <class Ready>
-    bool spin(Ready&& ready) {
+    /// Waits as the wait strategy says, until a session has something, or has ended: that session, each in its turn.
+    /// Null: it is time to sleep, or to look at everybody else.
+    Connection<T>* spin() {
+        if (sessions_.empty()) return nullptr;
         TimeLimit limit = Wait::sleeps ? TimeLimit(forever) : TimeLimit(look_interval);
-        return wait_.spin(
-            [&] {
-                bool found = false;
-                Frame frame;
-                for (Connection<T>* session : sessions_) {
-                    if (!session->end.peek(Lane::requests, frame) && !session->end.ended()) continue;
-                    ready(*session);
-                    found = true;
-                }
-                return found;
-            },
-            limit);
+        Connection<T>* found = nullptr;
+        wait_.spin([&] { return (found = next()) != nullptr; }, limit);
+        return found;
     }
+
+    /// Gives all that have something, or have ended, to `ready`, without waiting.
+    template <class Ready>
+    void glance(Ready&& ready) {
+        for (Connection<T>* session : sessions_)
+            if (has_something(*session)) ready(*session);
+    }
+
     void slept(Clock::duration time) { wait_.slept(time); }
 
     /// Arms all of them behind one fence, or those that were quiet since the last time; gives those that have something
@@ -100,7 +99,20 @@ public:
 private:
     static constexpr std::size_t most = 16;
 
+    static bool has_something(Connection<T>& session) {
+        Frame frame;
+        return session.end.peek(Lane::requests, frame) || session.end.ended();
+    }
+    Connection<T>* next() {
+        for (std::size_t i = 0; i < sessions_.size(); ++i) {
+            if (++last_ >= sessions_.size()) last_ = 0;
+            if (has_something(*sessions_[last_])) return sessions_[last_];
+        }
+        return nullptr;
+    }
+
     Wait wait_;
+    std::size_t last_ = 0;  ///< whose turn it was
     std::vector<Connection<T>*> sessions_;
 };
 

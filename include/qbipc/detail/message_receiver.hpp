@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include <qbipc/detail/buffer.hpp>
 #include <qbipc/detail/memory_account.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/transport.hpp>
@@ -31,6 +31,7 @@ struct ReceivedMessage {
     Header header;
     const std::byte* payload = nullptr;
     std::size_t size = 0;
+    bool assembled = false;  ///< private memory: nobody changes it
 };
 
 /// The receiving side of one lane over a transport's end. Not thread-safe: a lane has one receiving thread.
@@ -51,7 +52,7 @@ public:
             }
             if (!take_piece(end, frame)) return false;
             if (complete_) {
-                message = {first_, assembly_.data(), received_};
+                message = {first_, assembly_.data(), received_, true};
                 return true;
             }
         }
@@ -70,17 +71,17 @@ public:
     /// The peer sent what no honest peer sends; the connection is to be ended.
     bool violated() const noexcept { return violated_; }
 
-    /// Where the private memory for rows is counted, and refused; it outlives this, or forget() comes first.
-    void charge_to(MemoryAccount& account) noexcept { account_ = &account; }
+    /// Where the private memory for rows is counted, and refused; and where it comes from and goes back to, that the
+    /// next long message, whoever sends it, finds it ready. Both outlive this, or forget() comes first.
+    void charge_to(MemoryAccount& account, Buffer& spare) noexcept { account_ = &account, spare_ = &spare; }
     /// A row would need more memory than there is for this peer; nothing more comes.
     bool over_quota() const noexcept { return over_quota_; }
 
     /// Bytes of private memory held for a row.
-    std::size_t held() const noexcept { return assembly_.capacity(); }
+    std::size_t held() const noexcept { return assembly_.size(); }
     void forget() noexcept {
-        assembling_ = complete_ = false;
-        if (account_) account_->give_back(assembly_.capacity());
-        std::vector<std::byte>().swap(assembly_);
+        drop();
+        assembly_ = Buffer();
     }
 
 private:
@@ -139,24 +140,25 @@ private:
     }
 
     bool grow(std::size_t size) {
-        const std::size_t before = assembly_.capacity();
-        if (size > before) {
-            if (account_ && !account_->take(size - before)) {
-                over_quota_ = true;
-                return false;
-            }
-            assembly_.reserve(size);  // or a vector makes it twice as much
+        if (account_ && !account_->take(size - assembly_.size())) {
+            over_quota_ = true;
+            return false;
         }
-        assembly_.resize(size);
+        if (spare_ && assembly_.capacity() == 0) assembly_.swap(*spare_);
+        assembly_.grow(size, received_);
         return true;
     }
 
+    /// Memory that was just used is worth keeping: fresh pages cost as much as two copies of what goes into them.
     void drop() noexcept {
         assembling_ = complete_ = false;
-        if (assembly_.capacity() > most_kept) forget();
+        if (account_) account_->give_back(assembly_.size());
+        assembly_.clear();
+        if (spare_ && spare_->capacity() < assembly_.capacity()) assembly_.swap(*spare_);
+        if (spare_ || assembly_.capacity() > most_kept) assembly_ = Buffer();
     }
 
-    static constexpr std::size_t most_kept = std::size_t{256} << 10;
+    static constexpr std::size_t most_kept = std::size_t{2} << 20;
 
     Lane lane_;
     bool assembling_ = false;
@@ -167,7 +169,8 @@ private:
     Header first_{};
     std::uint64_t total_ = 0;
     std::size_t received_ = 0;
-    std::vector<std::byte> assembly_;
+    Buffer* spare_ = nullptr;
+    Buffer assembly_;
 };
 
 /// Gives a message's memory back at the end of a scope, whatever way it is left.

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <qbipc/detail/buffer.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/outgoing.hpp>
@@ -66,8 +67,9 @@ public:
             return send_row(end, x, header, size, wait, false);
         for (;;) {
             const auto error = send_frame(end, x, header, size);
-            if (error != errc::lane_full) [[likely]]
+            if (!error) [[likely]]
                 return error;
+            if (error != errc::lane_full) return error;
             if (auto stop = wait()) return stop;
         }
     }
@@ -90,6 +92,8 @@ public:
         if (pending_) (void)flush(end);
         if (!pending_) {
             const auto error = send(end, x, header);
+            if (!error) [[likely]]
+                return error;
             if (error != errc::lane_full) return error;
         }
         return keep(end, x, header, limit);
@@ -107,7 +111,7 @@ public:
         while (outbox_at_ < outbox_.size()) {
             Kept kept;
             std::memcpy(&kept, outbox_.data() + outbox_at_, sizeof kept);
-            const Serialized message{std::span(outbox_).subspan(outbox_at_ + sizeof kept, kept.size)};
+            const Serialized message{outbox_.bytes().subspan(outbox_at_ + sizeof kept, kept.size)};
             if (auto error = continue_row(end, message, kept)) {
                 std::memcpy(outbox_.data() + outbox_at_, &kept, sizeof kept);
                 return error;
@@ -115,17 +119,15 @@ public:
             outbox_at_ += sizeof kept + (kept.size + 15) / 16 * 16;
         }
         outbox_at_ = 0;
-        if (outbox_.capacity() > 2 * piece_size)
-            std::vector<std::byte>().swap(outbox_);
-        else
-            outbox_.clear();
+        if (outbox_.capacity() > most_kept) outbox_ = Buffer();
+        outbox_.clear();
         pending_ = false;
         return {};
     }
 
     /// The peer is gone: what waits has nowhere to go.
     void discard() noexcept {
-        std::vector<std::byte>().swap(outbox_);
+        outbox_ = Buffer();
         outbox_at_ = 0;
         pending_ = abandon_ = false;
     }
@@ -268,22 +270,25 @@ private:
     template <class X>
     std::error_code append(const X& x, Kept kept) {
         if (outbox_at_ > rest_bytes()) {  // what went out of it goes now and then, or it would only grow
-            outbox_.erase(outbox_.begin(), outbox_.begin() + static_cast<std::ptrdiff_t>(outbox_at_));
+            outbox_.drop_front(outbox_at_);
             outbox_at_ = 0;
         }
         const std::size_t at = outbox_.size();
-        outbox_.resize(at + sizeof kept + (kept.size + 15) / 16 * 16);
+        outbox_.append(sizeof kept + (kept.size + 15) / 16 * 16);
         std::memcpy(outbox_.data() + at, &kept, sizeof kept);
         if (kept.size != 0) Outgoing<X>::copy(x, 0, outbox_.data() + at + sizeof kept, kept.size);
         pending_ = true;
         return {};
     }
 
+    /// An outbox that was just used is worth keeping, up to this size: fresh pages cost more than the copy.
+    static constexpr std::size_t most_kept = std::size_t{256} << 10;
+
     Lane lane_;
     bool pending_ = false;  ///< the outbox isn't empty, or an abandon is due
     bool abandon_ = false;  ///< a row was given up midway: its end is to be announced first
     Header row_{};          ///< of that row
-    std::vector<std::byte> outbox_;
+    Buffer outbox_;
     std::size_t outbox_at_ = 0;
 };
 

@@ -15,6 +15,8 @@ namespace qbipc::detail {
 template <TransportPolicy T>
 class ReadyList {
 public:
+    static constexpr std::size_t fair_share = 32;  ///< frames of one session before the next has its turn
+
     bool empty() const noexcept { return waiting_.empty(); }
 
     void add(Connection<T>& session) {
@@ -50,8 +52,6 @@ public:
     }
 
 private:
-    static constexpr std::size_t fair_share = 32;  // frames of one session before the next has its turn
-
     std::vector<Connection<T>*> waiting_, serving_;
 };
 

@@ -15,13 +15,13 @@
 #include <qbipc/detail/connection.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/door.hpp>
+#include <qbipc/detail/grace_timer.hpp>
 #include <qbipc/detail/hot_set.hpp>
 #include <qbipc/detail/ready_list.hpp>
 #include <qbipc/detail/reception.hpp>
 #include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/detail/service_counters.hpp>
 #include <qbipc/detail/session_range.hpp>
-#include <qbipc/detail/timer.hpp>
 #include <qbipc/kernel.hpp>
 #include <qbipc/options.hpp>
 #include <qbipc/statistics.hpp>
@@ -43,7 +43,7 @@ public:
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
-        auto timer = Timer::make();
+        auto timer = GraceTimer::make(options.limits.handshake);
         if (!timer) return fail(timer.error());
         const std::array<std::pair<int, std::uint64_t>, 3> watched{
             {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->fd(), timer_tag}}};
@@ -93,12 +93,16 @@ public:
         std::size_t since_look = 0;
         while (!stop.stop_requested() && !stopped_) {
             since_look += serve_ready(hooks, frames_per_look);
-            reap(hooks);
+            if (!ending_.empty()) [[unlikely]]
+                reap(hooks);
             if (since_look >= frames_per_look) {
                 since_look = 0;
+                hot_.glance(into_ready());  // who always has something mustn't keep those that are looked at waiting
                 if (Clock::now() - looked_ >= HotSet<T>::look_interval) look_around(hooks);
-            } else if (ready_.empty() && (hot_.empty() || !hot_.spin(into_ready()))) {
-                if (Wait::sleeps || hot_.empty())
+            } else if (ready_.empty()) {
+                if (Connection<T>* const hot = hot_.spin())
+                    since_look += serve(hooks, *hot, ReadyList<T>::fair_share);
+                else if (Wait::sleeps || hot_.empty())
                     sleep(hooks);
                 else
                     look_around(hooks);
@@ -129,7 +133,7 @@ private:
     static constexpr std::size_t frames_per_look = 64;
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
-                BasicDescriptor<> epoll, Timer timer)
+                BasicDescriptor<> epoll, GraceTimer timer)
         : options_(std::move(options)),
           door_(std::move(way_in)),
           epoll_(std::move(epoll)),
@@ -161,7 +165,7 @@ private:
             }
         }
         reception_.forget_gone();
-        if (const auto oldest = reception_.oldest()) set_timer(*oldest);
+        if (const auto oldest = reception_.oldest()) timer_.watch(*oldest);
     }
 
     template <class Hooks>
@@ -175,46 +179,35 @@ private:
             auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
             connection->since = since;
             connection->uid = uid;
-            connection->charge_to(loop.reception_.admission().account(uid));
+            connection->charge_to(loop.reception_.admission().account(uid), loop.spare_);
             if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
                 return false;
             hooks.bind(*connection, std::move(data));
             connection->index = loop.connections_.size();
             loop.connections_.push_back(std::move(connection));
             loop.ready_.add(*loop.connections_.back());
-            loop.set_timer(since);
+            loop.timer_.watch(since);
             return true;
         }
     };
 
     // ---- time limits: of handshakes, and of what lingers
 
-    /// For what began at `since`: unless it is set for something older already.
-    void set_timer(Clock::time_point since) {
-        if (timed_since_ <= since) return;
-        timed_since_ = since;
-        timer_.alarm(Deadline::after(since, options_.limits.handshake));
-    }
-
     void expire() {
-        timer_.quiet();
-        timed_since_ = Clock::time_point::max();
+        timer_.rang();
         const auto now = Clock::now();
-        reception_.expire([&](Clock::time_point since) { return has_expired(since, now); });
+        reception_.expire([&](Clock::time_point since) { return timer_.is_over(since, now); });
         for (auto& connection : connections_) {
             if (connection->opened && !connection->lingering) continue;
-            if (has_expired(connection->since, now)) {
+            if (timer_.is_over(connection->since, now)) {
                 connection->responses.discard();  // or it would linger again
                 connection->events.discard();
                 connection->finish(EndReason::lost);
                 ready_.add(*connection);
             } else {
-                set_timer(connection->since);
+                timer_.watch(connection->since);
             }
         }
-    }
-    bool has_expired(Clock::time_point since, Clock::time_point now) const {
-        return Deadline::after(since, options_.limits.handshake) <= now;
     }
 
     // ---- serving
@@ -332,7 +325,7 @@ private:
                 if (!connection.lingering) {
                     connection.lingering = true;
                     connection.since = Clock::now();
-                    set_timer(connection.since);
+                    timer_.watch(connection.since);
                     say_farewell(connection);
                 }
                 connection.end.arm(connection.interest());
@@ -387,18 +380,18 @@ private:
     const ServiceOptions options_;
     std::shared_ptr<Door> door_;
     BasicDescriptor<> epoll_;
-    Timer timer_;
+    GraceTimer timer_;
     Reception<T> reception_;
     SessionId next_id_ = 1;
     bool dispatching_ = false;
     bool running_ = false;
     bool stopped_ = false;
-    Clock::time_point timed_since_ = Clock::time_point::max();  ///< of the oldest that the timer is set for
     Clock::time_point looked_{};
     Connections<T> connections_;
     ReadyList<T> ready_;
     HotSet<T> hot_;
     std::vector<Connection<T>*> ending_, reaping_;
+    Buffer spare_;  ///< for whichever session gets a long message
     ServiceCounters counters_;
 };
 
