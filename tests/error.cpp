@@ -42,6 +42,7 @@ constexpr Equivalent equivalents[] = {
     {errc::name_too_long, std::errc::filename_too_long},
     {errc::no_runtime_directory, std::errc::no_such_file_or_directory},
     {errc::over_quota, std::errc::not_enough_memory},
+    {errc::memory_not_locked, std::errc::not_enough_memory},
 };
 
 bool says(const std::error_code& error, const char* part) { return error.message().find(part) != std::string::npos; }

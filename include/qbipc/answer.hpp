@@ -26,21 +26,48 @@ struct AnyOutgoing {
     const void* object;
     std::size_t size;
     Result<std::size_t> (*write)(const void*, std::byte*);
+    void (*copy)(const void*, std::size_t, std::byte*, std::size_t);  ///< a part of it; null for what is built
 
     template <class X>
     static AnyOutgoing of(const X& x) noexcept {
-        return {std::addressof(x), Outgoing<X>::size(x), [](const void* erased, std::byte* to) -> Result<std::size_t> {
-                    return Outgoing<X>::write(*static_cast<const X*>(erased), to);
-                }};
+        AnyOutgoing any{std::addressof(x), Outgoing<X>::size(x),
+                        [](const void* erased, std::byte* to) -> Result<std::size_t> {
+                            return Outgoing<X>::write(*static_cast<const X*>(erased), to);
+                        },
+                        nullptr};
+        if constexpr (!Outgoing<X>::built)
+            any.copy = [](const void* erased, std::size_t offset, std::byte* to, std::size_t count) {
+                Outgoing<X>::copy(*static_cast<const X*>(erased), offset, to, count);
+            };
+        return any;
     }
+};
+
+/// One of those that are copied: however long it is, it goes out piece by piece from where it lies.
+struct AnyCopied {
+    const AnyOutgoing& any;
 };
 
 template <>
 struct Outgoing<AnyOutgoing> {
     using Message = Raw;
-    static constexpr bool built = true;  // copied once, straight to its place, as far as one frame reaches
+    static constexpr bool built = true;  // straight in its place, as far as one frame reaches
     static std::size_t size(const AnyOutgoing& x) noexcept { return x.size; }
     static Result<std::size_t> write(const AnyOutgoing& x, std::byte* to) { return x.write(x.object, to); }
+};
+
+template <>
+struct Outgoing<AnyCopied> {
+    using Message = Raw;
+    static constexpr bool built = false;
+    static std::size_t size(const AnyCopied& x) noexcept { return x.any.size; }
+    static std::size_t write(const AnyCopied& x, std::byte* to) {
+        x.any.copy(x.any.object, 0, to, x.any.size);
+        return x.any.size;
+    }
+    static void copy(const AnyCopied& x, std::size_t offset, std::byte* to, std::size_t count) {
+        x.any.copy(x.any.object, offset, to, count);
+    }
 };
 
 /// Where a session takes deferred answers in. Dispatch thread only.

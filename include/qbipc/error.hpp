@@ -41,6 +41,7 @@ enum class errc : std::int32_t {
     name_too_long,        ///< a name over 90 bytes, or a path over 107 (std::errc::filename_too_long)
     no_runtime_directory,  ///< no directory of this user's own for a socket file (std::errc::no_such_file_or_directory)
     over_quota,            ///< too many answers of this session wait for room already (std::errc::not_enough_memory)
+    memory_not_locked,     ///< Pages::locked, and RLIMIT_MEMLOCK forbids it (std::errc::not_enough_memory)
 };
 
 /// The category of errc.
@@ -121,8 +122,10 @@ inline ErrcEntry describe(errc code) noexcept {
             return {"the name is too long", std::errc::filename_too_long};
         case errc::no_runtime_directory:
             return {"this user has no runtime directory for a socket", std::errc::no_such_file_or_directory};
+        case errc::memory_not_locked:
+            return {"the lanes can't be locked in memory (RLIMIT_MEMLOCK)", std::errc::not_enough_memory};
         case errc::over_quota:
-            return {"the session holds more than its limits allow", std::errc::not_enough_memory};
+            return {"too many answers of this session wait for room", std::errc::not_enough_memory};
     }
     return {"an error code this version does not know", std::errc::protocol_error};
 }

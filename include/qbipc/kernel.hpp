@@ -125,6 +125,7 @@ struct LinuxKernel {
     static int madvise(void* start, std::size_t size, int advice) noexcept {
         return restarted([&] { return ::madvise(start, size, advice); });
     }
+    static int mlock(const void* start, std::size_t size) noexcept { return once(::mlock(start, size)); }
     static int getrlimit(decltype(RLIMIT_FSIZE) resource, rlimit& limit) noexcept {
         return once(::getrlimit(resource, &limit));
     }

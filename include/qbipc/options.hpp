@@ -13,6 +13,13 @@
 
 namespace qbipc {
 
+/// When the memory of lanes comes to be; each side decides for itself. Matters to ShmRing alone.
+enum class Pages : std::uint8_t {
+    touched,   ///< as it is used: connecting takes the same time whatever the lanes' size
+    reserved,  ///< before the connection is made: all that this side writes
+    locked,    ///< likewise, and all that this side writes or reads stays in memory: no page fault later
+};
+
 /// A client's choices. Sizes are in bytes.
 struct Options {
     /// The largest message this side wants to send or receive. In force is what the service makes of it: raised to what
@@ -21,6 +28,11 @@ struct Options {
     /// Address space of each lane, rounded up to a power of two of at least 64 KiB; memory comes as it is touched.
     /// A message may be larger than its lane: it then passes through in pieces.
     std::size_t lane_size = std::size_t{4} << 20;
+    /// When lanes get their memory. Errors of a connect(), where it can't be had: memory_not_locked (RLIMIT_MEMLOCK),
+    /// not_enough_memory.
+    Pages pages = Pages::touched;
+    /// Ask for huge pages, which the kernel gives where transparent_hugepage/shmem_enabled says so. Ignored otherwise.
+    bool huge_pages = false;
     /// Wait for a service that isn't there yet, until the deadline, instead of `no_service` after 50 ms.
     bool wait_for_service = false;
     /// The file whose existence switches new connections to filesystem sockets.

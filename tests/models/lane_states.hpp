@@ -38,11 +38,11 @@ struct ModelMemory : PlainMemory {
 
 /// Which rules hold.
 struct Rules {
-    std::uint64_t lines = 8;    ///< of the lane
-    std::uint64_t largest = 2;  ///< frame, in lines
-    std::uint64_t window = 8;   ///< in lines
-    std::uint64_t step = 1;     ///< of credit, in lines
-    bool credit_when_empty = true;
+    std::uint64_t lines = 8;           ///< of the lane
+    std::uint64_t largest = 2;         ///< frame, in lines
+    std::uint64_t window = 8;          ///< in lines
+    std::uint64_t step = 1;            ///< of credit, in lines
+    bool credit_between_steps = true;  ///< stored at each release, and when the lane is found empty
     bool lone_marker = true;
     bool marker_wakes = false;  ///< a marker that went alone wakes a reader that sleeps; not needed up to a quarter
 };
@@ -147,13 +147,15 @@ inline Explored search(const Rules& rules) {
         }
         State received = state;
         received.put();
-        lose_credit = !rules.credit_when_empty;
+        lose_credit = !rules.credit_between_steps;
         Frame frame;
         const bool there = received.reader.peek(frame);
         lose_credit = false;
         if (received.reader.violated()) return "a reader found fault with an honest writer";
         if (there) {
+            const std::uint64_t before = credit_word;
             received.reader.release();
+            if (!rules.credit_between_steps && !received.reader.take_shown()) credit_word = before;
         } else if (received.reader.taken() != received.writer.published()) {
             return "a published frame was not found";
         }

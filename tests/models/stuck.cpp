@@ -38,7 +38,7 @@ TEST_CASE("each rule against a stuck lane is seen to matter", "[model]") {
     CHECK(largest_safe({}, 8) == 4);
     CHECK(largest_safe({.step = 2}, 8) == 4);
     // Credit at its steps only: less, the larger the step.
-    CHECK(largest_safe({.step = 2, .credit_when_empty = false}, 8) < 4);
+    CHECK(largest_safe({.step = 2, .credit_between_steps = false}, 8) < 4);
     // Were frames to grow beyond a half, a lone marker would have to wake the reader, and it could not be left out.
     CHECK(largest_safe({.marker_wakes = true}, 8) == 7);
     CHECK(largest_safe({.lone_marker = false, .marker_wakes = true}, 8) == 4);

@@ -143,7 +143,7 @@ public:
     }
     std::error_code answer(const Header& call, const AnyOutgoing& x) override {
         answered_one();
-        return reply(call, x);
+        return x.copy ? reply(call, AnyCopied{x}) : reply(call, x);
     }
     std::error_code answer_error(const Header& call, std::error_code error) override {
         answered_one();

@@ -134,6 +134,16 @@ public:
         return error < 0 ? std::error_code(-error, std::system_category()) : std::error_code();
     }
 
+    /// Advice, from now on; kernels that know of no huge pages for shared memory ignore it.
+    void want_huge_pages() const noexcept { (void)Kernel::madvise(data(), size(), MADV_HUGEPAGE); }
+
+    /// Keeps all of it in memory. Errors: memory_not_locked; or what the kernel says.
+    std::error_code lock() const noexcept {
+        const int error = Kernel::mlock(data(), size());
+        if (error == -ENOMEM || error == -EPERM || error == -EAGAIN) return errc::memory_not_locked;
+        return error < 0 ? std::error_code(-error, std::system_category()) : std::error_code();
+    }
+
 private:
     using Region = boost::interprocess::mapped_region;
 

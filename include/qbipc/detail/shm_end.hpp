@@ -54,6 +54,7 @@ struct ShmParts {
     Mapping<Kernel> own;
     Mapping<Kernel> peers;
     std::uint64_t lane_size = 0;
+    std::uint64_t populated = 0;  ///< up to where each own lane may be written
     std::size_t max_message = 0;
     Credentials peer;
     ForkGuard guard;
@@ -176,7 +177,7 @@ protected:
         using C = ClientArea;
         if constexpr (side == Side::client) {
             set_out(Lane::requests, shape, C::requests(), S::requests_credit, S::requests_asleep,
-                    C::requests_wants_room);
+                    C::requests_wants_room, parts.populated);
             set_in(Lane::responses, shape, S::responses(), C::responses_credit, C::responses_asleep,
                    S::responses_wants_room);
             set_in(Lane::events, shape, service.events(), C::events_credit, C::events_asleep, S::events_wants_room);
@@ -184,8 +185,9 @@ protected:
             set_in(Lane::requests, shape, C::requests(), S::requests_credit, S::requests_asleep,
                    C::requests_wants_room);
             set_out(Lane::responses, shape, S::responses(), C::responses_credit, C::responses_asleep,
-                    S::responses_wants_room);
-            set_out(Lane::events, shape, service.events(), C::events_credit, C::events_asleep, S::events_wants_room);
+                    S::responses_wants_room, parts.populated);
+            set_out(Lane::events, shape, service.events(), C::events_credit, C::events_asleep, S::events_wants_room,
+                    parts.populated);
         }
     }
     ShmEnd(ShmEnd&&) noexcept = default;
@@ -297,9 +299,9 @@ private:
         in.wants_room = Ringer<Memory>(word(peers_, wants_room));
     }
     void set_out(Lane lane, const LaneShape& shape, std::uint64_t data, std::uint64_t credit, std::uint64_t asleep,
-                 std::uint64_t wants_room) noexcept {
+                 std::uint64_t wants_room, std::uint64_t populated) noexcept {
         SendingLane<Memory>& out = out_of(lane);
-        out.writer = LaneWriter<Memory>(own_.data() + data, shape, word(peers_, credit), ready_at_start);
+        out.writer = LaneWriter<Memory>(own_.data() + data, shape, word(peers_, credit), populated);
         out.asleep = Ringer<Memory>(word(peers_, asleep));
         out.wants_room = Sleeper<Memory>(word(own_, wants_room));
         out.at = data;

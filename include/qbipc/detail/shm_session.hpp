@@ -16,6 +16,7 @@
 #include <qbipc/detail/shared_memory.hpp>
 #include <qbipc/detail/shm_end.hpp>
 #include <qbipc/error.hpp>
+#include <qbipc/options.hpp>
 
 namespace qbipc::detail {
 
@@ -35,11 +36,26 @@ struct ShmSession {
     Descriptor client_event;
 };
 
+/// What the options say about memory, done before the peer is told anything. Gives up to which offset each of the own
+/// lanes may be written. Errors: not_supported, memory_not_locked, or what the kernel says.
+template <class Kernel>
+Result<std::uint64_t> prepare_pages(const Options& options, std::uint64_t lane_size, const Mapping<Kernel>& own,
+                                    const Mapping<Kernel>& peers) {
+    if (options.huge_pages) own.want_huge_pages(), peers.want_huge_pages();
+    if (options.pages == Pages::touched) return std::uint64_t{ready_at_start};
+    if (const auto error = own.populate(0, own.size())) return fail(error);
+    if (options.pages == Pages::locked) {
+        for (const auto* area : {&own, &peers})
+            if (const auto error = area->lock()) return fail(error);
+    }
+    return lane_size;
+}
+
 /// Makes all but the connected socket. The first bytes of each lane are there from the start, the service pays for
 /// them; then each side populates what it writes. Errors: not_supported (the kernel lacks a seal, or
 /// MADV_POPULATE_WRITE); what the kernel says.
 template <class Kernel>
-Result<ShmSession<Kernel>> make_shm_session(std::uint64_t lane_size, ForkGuard guard) {
+Result<ShmSession<Kernel>> make_shm_session(std::uint64_t lane_size, const Options& options, ForkGuard guard) {
     const Areas areas = areas_of(lane_size);
     ShmSession<Kernel> session;
     auto service_area = make_memory<Kernel>("qbipc-service", areas.service_size);
@@ -57,6 +73,9 @@ Result<ShmSession<Kernel>> make_shm_session(std::uint64_t lane_size, ForkGuard g
     if (const int error = Kernel::fallocate(client_area->get(), 0, 0, static_cast<off_t>(start)); error < 0)
         return fail_system(-error);
 
+    const auto populated = prepare_pages<Kernel>(options, lane_size, *own, *peers);
+    if (!populated) return fail(populated.error());
+
     std::error_code sealed = add_seals<Kernel>(service_area->get(), service_area_seals);
     if (!sealed) sealed = add_seals<Kernel>(client_area->get(), client_area_seals);
     if (sealed == std::errc::invalid_argument) return fail(errc::not_supported);
@@ -69,6 +88,7 @@ Result<ShmSession<Kernel>> make_shm_session(std::uint64_t lane_size, ForkGuard g
     session.parts.own = *std::move(own);
     session.parts.peers = *std::move(peers);
     session.parts.lane_size = lane_size;
+    session.parts.populated = *populated;
     session.parts.guard = guard;
     session.service_area = *std::move(service_area);
     session.client_area = *std::move(client_area);
@@ -79,7 +99,7 @@ Result<ShmSession<Kernel>> make_shm_session(std::uint64_t lane_size, ForkGuard g
 /// end. Errors: protocol_violation (sizes or offsets that aren't this side's own, memory that could be resized or
 /// written by the wrong side); not_supported; what the kernel says.
 template <class Kernel>
-Result<ShmParts<Kernel>> enter_shm_session(Welcome& welcome, ForkGuard guard) {
+Result<ShmParts<Kernel>> enter_shm_session(Welcome& welcome, const Options& options, ForkGuard guard) {
     const Reply& reply = welcome.reply;
     const std::uint64_t lane = reply.lane_size;
     if (lane_size_for(lane) != lane || reply.areas != areas_of(lane) || reply.descriptors != 3 ||
@@ -95,12 +115,15 @@ Result<ShmParts<Kernel>> enter_shm_session(Welcome& welcome, ForkGuard guard) {
     auto peers = Mapping<Kernel>::make(service_area.get(), reply.areas.service_size, Access::read, guard);
     if (!peers) return fail(peers.error());
     if (const auto error = own->populate(0, static_cast<std::size_t>(area_header) + ready_at_start)) return fail(error);
+    const auto populated = prepare_pages<Kernel>(options, lane, *own, *peers);
+    if (!populated) return fail(populated.error());
 
     ShmParts<Kernel> parts;
     parts.event = std::move(event);
     parts.own = *std::move(own);
     parts.peers = *std::move(peers);
     parts.lane_size = lane;
+    parts.populated = *populated;
     parts.guard = guard;
     service_area.reset();
     client_area.reset();

@@ -69,7 +69,7 @@ struct BasicShmRing {
             if (!guard) return fail(guard.error());
             const detail::Hello& hello = guest_.hello();
             const auto lane_size = detail::lane_size_for(std::min<std::uint64_t>(hello.lane_size, options.lane_size));
-            auto session = detail::make_shm_session<Kernel>(lane_size, *guard);
+            auto session = detail::make_shm_session<Kernel>(lane_size, options, *guard);
             if (!session) return fail(session.error());
 
             detail::Reply reply;
@@ -105,7 +105,7 @@ struct BasicShmRing {
             const auto hello = detail::hello_for(detail::TransportId::shm_ring, options);
             auto welcome = detail::shake_hands<Kernel>(socket.get(), hello, deadline);
             if (!welcome) return fail(welcome.error());
-            auto parts = detail::enter_shm_session<Kernel>(*welcome, *guard);
+            auto parts = detail::enter_shm_session<Kernel>(*welcome, options, *guard);
             if (!parts) return fail(parts.error());
             if (auto said = detail::acknowledge<Kernel>(socket.get()); !said) return fail(said.error());
             parts->call = std::move(socket);

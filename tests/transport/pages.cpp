@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSL-1.0
+// When the memory of lanes comes to be: as it is used, before the connection is made, or for good.
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <qbipc/transport/shm_ring.hpp>
+
+#include "conformance/messages.hpp"
+#include "conformance/running.hpp"
+
+namespace {
+
+using namespace conformance;
+using qbipc::on;
+using qbipc::Pages;
+using qbipc::routes;
+using qbipc::TailView;
+using qbipc::with_tail;
+
+/// Counts, and may refuse to lock.
+struct PagesKernel : qbipc::LinuxKernel {
+    static inline std::atomic<int> populated = 0, huge = 0, locked = 0;
+    static inline std::atomic<int> lock_error = 0;
+
+    static int madvise(void* start, std::size_t size, int advice) noexcept {
+        populated += advice == qbipc::detail::madvise_populate_write;
+        huge += advice == MADV_HUGEPAGE;
+        return LinuxKernel::madvise(start, size, advice);
+    }
+    static int mlock(const void* start, std::size_t size) noexcept {
+        ++locked;
+        return lock_error != 0 ? -lock_error : LinuxKernel::mlock(start, size);
+    }
+    static void reset() { populated = huge = locked = lock_error = 0; }
+};
+using Ring = qbipc::BasicShmRing<qbipc::Adaptive, PagesKernel>;
+
+auto echo() {
+    return routes(
+        on<Echo>([](const Echo& m, TailView<std::byte> tail) { return qbipc::Copy<Echoed>(Echoed{m.number}, tail); }));
+}
+
+/// A lap of both lanes and more.
+bool go_round(qbipc::Client<Ring>& client) {
+    const auto bytes = patterned(1, 100'000);
+    for (std::uint64_t i = 0; i < 20; ++i) {
+        const auto answer = client.call(with_tail(Echo{i}, bytes), patience);
+        if (!answer || !is_patterned(answer->tail(), 1, bytes.size())) return false;
+    }
+    return true;
+}
+
+qbipc::ServiceOptions with(Pages pages) {
+    qbipc::ServiceOptions options;
+    options.pages = pages;
+    options.lane_size = std::size_t{1} << 20;
+    return options;
+}
+
+/// "VmLck" of this process, in KiB.
+std::size_t locked_memory() {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;)
+        if (word == "VmLck:" && status >> word) return std::stoul(word);
+    return 0;
+}
+
+}  // namespace
+
+TEST_CASE("memory that was reserved is there before the first message, and is never asked for again", "[pages]") {
+    PagesKernel::reset();
+    auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::reserved));
+    auto client = connect<Ring>(service.name, with(Pages::reserved));
+    const int before = PagesKernel::populated;
+    CHECK(before > 0);
+    CHECK(go_round(client));
+    CHECK(PagesKernel::populated == before);
+    CHECK(PagesKernel::locked == 0);
+    CHECK(PagesKernel::huge == 0);
+}
+
+TEST_CASE("memory that is touched comes as it is used", "[pages]") {
+    PagesKernel::reset();
+    auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::touched));
+    auto client = connect<Ring>(service.name, with(Pages::touched));
+    const int before = PagesKernel::populated;
+    CHECK(go_round(client));
+    CHECK(PagesKernel::populated > before);
+}
+
+TEST_CASE("one side may reserve what the other doesn't", "[pages]") {
+    PagesKernel::reset();
+    auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::touched));
+    auto client = connect<Ring>(service.name, with(Pages::reserved));
+    CHECK(go_round(client));
+}
+
+TEST_CASE("memory that is locked stays, until the connection ends", "[pages]") {
+    PagesKernel::reset();
+    const auto before = locked_memory();
+    {
+        auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::touched));
+        qbipc::Options options = with(Pages::locked);
+        options.huge_pages = true;
+        auto client = qbipc::Client<Ring>::connect(service.name, patience, qbipc::same_user_or_root, options);
+        if (!client && client.error() == errc::memory_not_locked) {
+            WARN("not tested: RLIMIT_MEMLOCK is too low here");
+            return;
+        }
+        REQUIRE(client);
+        CHECK(PagesKernel::locked == 2);
+        CHECK(PagesKernel::huge == 2);
+        CHECK(locked_memory() >= before + 3 * 1024);
+        CHECK(go_round(*client));
+    }
+    CHECK(locked_memory() == before);
+}
+
+TEST_CASE("a limit that forbids locking is named, to the client whichever side it is", "[pages]") {
+    for (const int error : {ENOMEM, EPERM, EAGAIN}) {
+        PagesKernel::reset();
+        PagesKernel::lock_error = error;
+        auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::touched));
+        CHECK(why(qbipc::Client<Ring>::connect(service.name, patience, qbipc::same_user_or_root,
+                                               with(Pages::locked))) == errc::memory_not_locked);
+        auto other = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::locked));
+        CHECK(why(qbipc::Client<Ring>::connect(other.name, patience)) == errc::memory_not_locked);
+        CHECK(other.statistics().refused >= 1);
+        auto client = connect<Ring>(service.name);
+        CHECK(go_round(client));
+    }
+}
