@@ -43,7 +43,7 @@ class QbipcConan(ConanFile):
         if self.settings.os != "Linux":
             raise ConanInvalidConfiguration("qbipc is for Linux")
         check_min_cppstd(self, 20)
-        floor = {"gcc": "11", "clang": "14"}.get(str(self.settings.compiler))
+        floor = {"gcc": "12", "clang": "14"}.get(str(self.settings.compiler))
         if floor and Version(self.settings.compiler.version) < floor:
             raise ConanInvalidConfiguration(f"qbipc needs {self.settings.compiler} {floor} or later")
 

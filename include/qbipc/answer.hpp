@@ -185,6 +185,8 @@ public:
         if (auto failed = duty_.fail(error)) return qbipc::fail(failed);
         return {};
     }
+    /// The same.
+    Result<void> fail(std::errc error) { return fail(std::make_error_code(error)); }
 
     /// Whether it is still to be answered.
     bool pending() const noexcept { return duty_.pending(); }

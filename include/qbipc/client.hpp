@@ -42,9 +42,10 @@ public:
     /// Connects to the service at `address`. `auth` says who the service may be run by: root and this process's user,
     /// unless said otherwise. Blocking: until `limit`.
     /// Errors: no_service (nobody listens there, for 50 ms; with Options::wait_for_service, until `limit`),
-    /// timed_out, wrong_service (`auth` said no; a policy's own code is given as it is), incompatible (names both
-    /// sides), not_permitted or another code (the service's refusal), too_many_sessions, bad_name, name_too_long,
-    /// no_runtime_directory, not_supported, descriptors_refused, or what the kernel said.
+    /// disconnected (it died while it let this client in; with wait_for_service, it is tried again), busy (until
+    /// `limit`), protocol_violation, timed_out, wrong_service (`auth` said no; a policy's own code is given as it is),
+    /// incompatible (names both sides), not_permitted or another code (the service's refusal), too_many_sessions,
+    /// bad_name, name_too_long, no_runtime_directory, not_supported, descriptors_refused, or what the kernel said.
     template <class Auth = SameUserOrRoot>
     [[nodiscard]] static Result<Client> connect(const Address& address, TimeLimit limit, Auth auth = {},
                                                 Options options = {}) {

@@ -117,7 +117,8 @@ inline ErrcEntry describe(errc code) noexcept {
         case errc::used_after_fork:
             return {"a forked child used its parent's connection", std::errc::operation_not_permitted};
         case errc::bad_name:
-            return {"not a name for a service", std::errc::invalid_argument};
+            return {"not a name for a service: 1 to 90 bytes, no '/', no leading dot (a file is Address::path())",
+                    std::errc::invalid_argument};
         case errc::name_too_long:
             return {"the name is too long", std::errc::filename_too_long};
         case errc::no_runtime_directory:

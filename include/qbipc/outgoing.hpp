@@ -31,10 +31,13 @@ struct Borrowing {};
 template <class X>
 concept BorrowsBuffers = std::derived_from<std::remove_cvref_t<X>, Borrowing>;
 
-/// The bytes of a range of E; a char array counts as text up to its NUL.
+/// The bytes of a range of E; a char array counts as text up to its first NUL, where it has one.
 template <class E, class Range>
 std::span<const std::byte> bytes_of(const Range& range) noexcept {
-    if constexpr (std::same_as<E, char> && std::convertible_to<const Range&, std::string_view>) {
+    if constexpr (std::same_as<E, char> && std::is_bounded_array_v<Range>) {
+        const std::string_view all(range, std::size(range));
+        return std::as_bytes(std::span(all.substr(0, all.find('\0'))));
+    } else if constexpr (std::same_as<E, char> && std::convertible_to<const Range&, std::string_view>) {
         return std::as_bytes(std::span(std::string_view(range)));
     } else {
         return std::as_bytes(std::span(std::ranges::data(range), std::ranges::size(range)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// qbipc.hpp: the core of the library; event loop adapters and the in-process transport are included by name.
+// qbipc.hpp: the core of the library; the in-process transport is included by name.
 #pragma once
 
 #include <qbipc/address.hpp>

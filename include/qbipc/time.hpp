@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 
 #include <qbipc/config.hpp>
@@ -64,6 +65,13 @@ public:
     template <class Rep, class Period>
     constexpr TimeLimit(std::chrono::duration<Rep, Period> span) noexcept
         : span_(Deadline::after(Clock::time_point{}, span).time_since_epoch()), relative_(true) {}
+
+    /// Never right.
+    template <std::integral Number>
+    constexpr TimeLimit(Number) noexcept {
+        static_assert(!std::integral<Number>,
+                      "a time limit is a duration: 100ms, not 100 (using namespace std::chrono_literals)");
+    }
 
     /// The point in time; the first call fixes it.
     Deadline deadline() noexcept {

@@ -74,7 +74,7 @@ TEMPLATE_LIST_TEST_CASE("receive gives what is there in portions, and all of it"
     auto client = service.connect();
     constexpr std::uint64_t each = 250, rounds = 8;
     for (std::uint64_t i = 0; i < rounds; ++i) REQUIRE(client.send(Tell{each}));
-    std::uint64_t events = 0, late = 0;
+    std::uint64_t events = 0;
     bool publishing = true;
     const auto ticks = routes(on<Tick>([&](const Tick&) {
         ++events;
@@ -89,7 +89,7 @@ TEMPLATE_LIST_TEST_CASE("receive gives what is there in portions, and all of it"
     const auto at_once = client.receive(ticks, 0ms);
     REQUIRE(at_once);
     CHECK(*at_once >= 1);
-    while (client.receive(ticks, 0ms)) ++late;
+    while (client.receive(ticks, 0ms)) continue;
     CHECK(events + client.statistics().events_missed >= each * rounds);
 }
 

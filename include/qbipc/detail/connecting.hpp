@@ -85,9 +85,8 @@ bool nobody_there(const SocketAddress& address, std::error_code error) noexcept 
 /// Goes through the places where the service may be (places()); at each: connects, asks `check` about the service's
 /// credentials before anything is sent, then calls `attempt(Descriptor& socket, const Credentials& service)`, which may
 /// take the socket. What that gives is the answer, but for errc::busy and moved_error(): then it begins again, with a
-/// look at the flag, after 1, 2, 4 ... 50 ms. Where nobody is there, or who was there is gone before he has answered,
-/// it tries for 50 ms; until the deadline, where a service has said that it is there, the flag has just changed, or the
-/// options say to wait.
+/// look at the flag, after 1, 2, 4 ... 50 ms. Where nobody is there it tries for 50 ms; until the deadline, where a
+/// service has said that it is there, the flag has just changed, or the options say to wait.
 ///
 /// Blocking: until the deadline; at least one attempt is made.
 /// Errors: bad_name, name_too_long; no_service; timed_out; busy (still, at the deadline); the refusal of `check`, where
