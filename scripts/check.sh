@@ -82,7 +82,19 @@ check_benchmarks() {
     run_benchmarks --quick --case rtt --size 48 --repetitions 1
 }
 
-all=(format lists tree warnings boost tidy address_and_undefined thread benchmarks
+# Instructions of the hot path, which repeat where time doesn't. Another compiler's are others.
+check_instructions() {
+    local recorded=12
+    if [ "$("$GXX" -dumpversion | cut -d. -f1)" != $recorded ]; then
+        echo "note: not counted: what is recorded is of g++ $recorded"
+        return
+    fi
+    configure_benchmarks
+    build build/bench benchmarks/lockstep
+    benchmarks/instructions/count.py build/bench/benchmarks/lockstep
+}
+
+all=(format lists tree warnings boost tidy address_and_undefined thread benchmarks instructions
     meson_subproject cmake_installed pkg_config cmake_fetchcontent conan vcpkg)
 
 mkdir -p build/check

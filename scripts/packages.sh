@@ -6,7 +6,7 @@ test_packages=(clang-16 catch2 ccache)
 # The benchmarks' peers, and plots. Only wanted: a peer whose package can't be had is skipped.
 bench_packages=(python3-matplotlib cmake libqb-dev libzmq3-dev libnng-dev libiceoryx-posh-dev libacl1-dev libsystemd-dev libgrpc++-dev
     libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libcapnp-dev capnproto)
-check_packages=(clang-format-16 clang-tidy-16 libclang-rt-16-dev cmake git python3-venv util-linux)
+check_packages=(clang-format-16 clang-tidy-16 libclang-rt-16-dev cmake git python3-venv util-linux valgrind)
 
 installed() {
     case $1 in

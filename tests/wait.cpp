@@ -95,10 +95,12 @@ TEST_CASE("Adaptive takes the shortest of recent sleeps for what one costs, with
     wait.slept(1s);
     CHECK(wait.cost() == 150us);
     wait.slept(8us);
+    CHECK(wait.cost() == 75us);
+    for (int i = 0; i < 10; ++i) wait.slept(8us);
     CHECK(wait.cost() == 8us);
     wait.slept(1s);
     CHECK(wait.cost() == 9us);
-    wait.slept(1ns);
+    for (int i = 0; i < 10; ++i) wait.slept(1ns);
     CHECK(wait.cost() == 2us);
     for (int i = 0; i < 100; ++i) wait.slept(1s);
     CHECK(wait.cost() == 150us);

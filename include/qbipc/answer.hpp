@@ -82,9 +82,11 @@ protected:
 
 /// What an Answer knows of its session: shared by all its answers, outlives it.
 struct AnswerLink {
-    explicit AnswerLink(std::shared_ptr<Door> to, AnswerPort* session) noexcept : door(std::move(to)), port(session) {}
+    AnswerLink(std::shared_ptr<Door> to, AnswerPort* session, std::size_t largest) noexcept
+        : door(std::move(to)), port(session), max_message(largest) {}
     std::shared_ptr<Door> door;
-    AnswerPort* port;              ///< null once the session has ended; dispatch thread only
+    AnswerPort* port;  ///< null once the session has ended; dispatch thread only
+    const std::size_t max_message;
     std::atomic<bool> open{true};  ///< the same, for other threads; may be late
 };
 
@@ -110,8 +112,8 @@ public:
         if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
         if (link->door->in_dispatch_thread())
             return link->port ? link->port->answer(call_, reply) : make_error_code(errc::disconnected);
-        std::vector<std::byte> copy(reply.size);
-        const Result<std::size_t> used = write(reply, copy.data(), link);
+        std::vector<std::byte> copy;
+        const Result<std::size_t> used = write(reply, copy, link);
         if (!used) {
             post_error(std::move(link), used.error());
             return used.error();
@@ -134,9 +136,12 @@ public:
 
 private:
     /// What the user gave to build() may throw: the call is answered nevertheless.
-    Result<std::size_t> write(const AnyOutgoing& reply, std::byte* to, const std::shared_ptr<AnswerLink>& link) {
+    Result<std::size_t> write(const AnyOutgoing& reply, std::vector<std::byte>& to,
+                              const std::shared_ptr<AnswerLink>& link) {
+        if (reply.size > link->max_message) return qbipc::fail(errc::message_too_large);
         try {
-            return reply.write(reply.object, to);
+            to.resize(reply.size);
+            return reply.write(reply.object, to.data());
         } catch (...) {
             post_error(link, make_error_code(errc::handler_failed));
             throw;

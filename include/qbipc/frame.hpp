@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <qbipc/config.hpp>
 
@@ -72,6 +73,16 @@ struct Header {
         return {static_cast<std::uint32_t>(first),      static_cast<Kind>(first >> 32 & 0xff),
                 static_cast<std::uint8_t>(first >> 40), static_cast<std::uint16_t>(first >> 48),
                 static_cast<std::uint32_t>(second),     static_cast<std::uint32_t>(second >> 32)};
+    }
+    /// As from_words(), in place: on a little-endian machine two stores, where compilers make six of it. What follows
+    /// may then read a word at once, which has to wait where its parts were stored one by one.
+    void assign_words(std::uint64_t first, std::uint64_t second) noexcept {
+        if constexpr (std::endian::native == std::endian::little) {
+            std::memcpy(this, &first, sizeof first);
+            std::memcpy(reinterpret_cast<std::byte*>(this) + sizeof first, &second, sizeof second);
+        } else {
+            *this = from_words(first, second);
+        }
     }
     friend constexpr bool operator==(const Header&, const Header&) noexcept = default;
 };

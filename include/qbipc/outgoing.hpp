@@ -310,7 +310,7 @@ struct Outgoing<Serialized> {
         return x.payload.size();
     }
     static void copy(const Serialized& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
-        std::memcpy(to, x.payload.data() + offset, size);
+        if (size != 0) std::memcpy(to, x.payload.data() + offset, size);
     }
 };
 

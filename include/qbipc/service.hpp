@@ -181,6 +181,22 @@ public:
         return {};
     }
 
+    /// The same place once more, for another service in another thread: `listen<T>(*first.share(), selector)`. Each new
+    /// connection goes to whichever of them takes it first, and stays there; limits and statistics are each one's own.
+    /// It is the socket that clients come to now: where the flag file changes later, they come to the first service
+    /// alone. The address holds a descriptor, to be closed by the service that listens there. Errors: not_supported (a
+    /// transport without sockets); what the kernel said. Threads: as dispatch().
+    [[nodiscard]] Result<Address> share() const {
+        if constexpr (requires { state_->loop->listener().share(); }) {
+            if (state_->fork.forked()) return fail(errc::used_after_fork);
+            auto socket = state_->loop->listener().share();
+            if (!socket) return fail(socket.error());
+            return Address::listening_descriptor(socket->release());
+        } else {
+            return fail(errc::not_supported);
+        }
+    }
+
     /// All open sessions. Dispatch thread.
     auto sessions() const noexcept { return detail::SessionRange<T, PrivateData>(state_->loop->connections(), 0); }
 

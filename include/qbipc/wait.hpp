@@ -107,9 +107,10 @@ public:
     }
 
     /// The shortest of the recent sleeps is taken for what one costs: the others waited for something besides. The
-    /// estimate creeps up by an eighth per longer sleep, so that a machine that became slower is noticed too.
+    /// estimate creeps up by an eighth per longer sleep, so that a machine that became slower is noticed too; and falls
+    /// by half at most, for a sleep may have been none: its bell had rung before.
     void slept(Clock::duration time) noexcept {
-        cost_ = std::clamp(std::min(time, cost_ + cost_ / 8), shortest, longest);
+        cost_ = std::clamp(std::clamp(time, cost_ / 2, cost_ + cost_ / 8), shortest, longest);
     }
 
     /// How long the next spin may last; for tests and curiosity.

@@ -24,7 +24,7 @@ using qbipc::detail::ReceivedMessage;
 /// An answer of a few bytes.
 struct AnswerTo {
     explicit AnswerTo(std::uint32_t correlation)
-        : message{{4, Kind::answer, 0, 0, 1, correlation}, bytes, sizeof bytes} {
+        : message{{{4, Kind::answer, 0, 0, 1, correlation}, bytes}, sizeof bytes} {
         std::memcpy(bytes, &correlation, sizeof correlation);
     }
     std::byte bytes[4];
@@ -231,7 +231,7 @@ TEST_CASE("one thread starts calls and drops some, another answers: each answere
             std::this_thread::yield();
             continue;
         }
-        const auto correlation = slot->correlation;
+        const std::uint32_t correlation = slot->correlation;
         if (random.one_in(3)) {
             calls.await(
                 *slot, [&](const Outcome&) { ++functions; },

@@ -371,3 +371,54 @@ TEST_CASE("memory grows with what has come, not with what was announced", "[rows
     CHECK_FALSE(receiver.violated());
     CHECK(receiver.held() <= std::size_t{256} << 10);
 }
+
+TEST_CASE("a row that lack of memory breaks off is abandoned: what follows is whole", "[rows]") {
+    for (const bool waiting : {false, true}) {
+        FakeEnd end;
+        Sender sender(Lane::requests);
+        Receiver receiver(Lane::requests);
+        end.memory = 2;
+        const auto message = pattern(500'000);
+        const Serialized x{message};
+        const auto error = waiting ? sender.send_waiting(end, x, header(), no_wait) : sender.send(end, x, header());
+        CHECK(error == std::errc::not_enough_memory);
+        CHECK(end[Lane::requests].size() == 2);
+        end.memory = 1000;
+        const auto small = pattern(100, 9);
+        CHECK_FALSE(sender.send(end, Serialized{small}, header(6)));
+        CHECK(take(receiver, end) == small);
+        CHECK_FALSE(receiver.violated());
+    }
+}
+
+TEST_CASE("a spare that a row takes over is counted whole, or left where it is", "[rows]") {
+    FakeEnd end;
+    end.room = static_cast<std::size_t>(-1);
+    Sender sender(Lane::requests);
+    qbipc::detail::MemoryAccount account(std::size_t{1} << 20);
+    qbipc::detail::Buffer spare;
+    Receiver first(Lane::requests), second(Lane::requests), third(Lane::requests);
+    for (auto* receiver : {&first, &second, &third}) receiver->charge_to(account, spare);
+    const auto message = pattern(700'000);
+    REQUIRE_FALSE(sender.send(end, Serialized{message}, header()));
+    CHECK(take(first, end) == message);
+    CHECK(account.used() == 0);
+    const std::size_t kept = spare.capacity();
+    CHECK(kept >= 700'000);
+
+    ReceivedMessage unused;
+    end.put(Lane::requests, row(), first_piece(1000, 1));
+    CHECK_FALSE(next(second, end, unused));
+    CHECK(spare.capacity() == 0);
+    CHECK(account.used() == kept);
+    qbipc::detail::Buffer other(800'000);
+    spare.swap(other);
+    end.put(Lane::requests, row(), first_piece(1000, 1));
+    CHECK_FALSE(next(third, end, unused));
+    CHECK(spare.capacity() == 800'000);  // too much for this account
+    CHECK(account.used() < kept + 1000);
+    CHECK_FALSE(third.over_quota());
+    second.forget();
+    third.forget();
+    CHECK(account.used() == 0);
+}

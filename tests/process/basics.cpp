@@ -435,3 +435,45 @@ TEST_CASE("many small calls leave a session's memory small", "[process]") {
     // Two windows for each lane that was used, and the first 16 KiB of the one that wasn't.
     CHECK(bytes <= 2 * 2 * window + (16 << 10) + 2 * header);
 }
+
+TEMPLATE_LIST_TEST_CASE("services in several threads share one address", "[process]", Transports) {
+    const auto name = unique_name();
+    std::atomic<int> stuck = 0;
+    std::atomic<bool> go_on = false;
+    const auto selector = [&] {
+        return routes(on<Add>([](const Add& add) { return Sum{add.a + add.b}; }), on<Clear>([&](const Clear&) {
+                          ++stuck;
+                          go_on.wait(false);
+                      }));
+    };
+    auto first = listen<TestType>(name, selector());
+    REQUIRE(first);
+    const auto again = first->share();
+    REQUIRE(again);
+    auto second = listen<TestType>(*again, selector());
+    REQUIRE(second);
+    CHECK(error_of(listen<TestType>(name, selector())) == errc::address_in_use);
+    {
+        std::jthread one([&](std::stop_token stop) { (void)first->run(stop); });
+        std::jthread two([&](std::stop_token stop) { (void)second->run(stop); });
+        std::vector<Client<TestType>> clients;
+        for (int i = 0; i < 20; ++i) {
+            auto client = Client<TestType>::connect(name, patience);
+            REQUIRE(client);
+            REQUIRE(client->call(Add{1, 2}, patience));
+            clients.push_back(std::move(*client));
+        }
+        // One of the threads is stuck in a handler: whoever comes now comes to the other.
+        REQUIRE(clients[0].send(Clear{}));
+        REQUIRE(eventually([&] { return stuck == 1; }));
+        for (int i = 0; i < 20; ++i) {
+            auto client = Client<TestType>::connect(name, patience);
+            REQUIRE(client);
+            CHECK(client->call(Add{1, 2}, patience));
+        }
+        go_on = true;
+        go_on.notify_all();
+        for (auto& client : clients) CHECK(client.call(Add{1, 2}, patience));
+    }
+    CHECK(first->statistics().accepted + second->statistics().accepted == 40);
+}

@@ -25,6 +25,7 @@ struct FakeEnd {
     std::size_t largest_message = std::size_t{1} << 20;
     std::size_t largest_frame = std::size_t{64} << 10;
     bool open = true;
+    std::size_t memory = static_cast<std::size_t>(-1);  ///< frames until there is none for another
     std::size_t cancelled = 0;
     std::vector<std::byte> reserved;
     std::error_code why;
@@ -42,11 +43,16 @@ struct FakeEnd {
             why = open ? errc::lane_full : errc::disconnected;
             return nullptr;
         }
+        if (memory == 0) {
+            why = std::make_error_code(std::errc::not_enough_memory);
+            return nullptr;
+        }
         reserved.assign(size + 1, std::byte{0xdd});
         return reserved.data();
     }
     std::error_code refused(Lane) const { return why; }
     void commit(Lane lane, const Header& header) {
+        --memory;
         reserved.resize(header.size);
         (*this)[lane].push_back({header, std::move(reserved)});
     }

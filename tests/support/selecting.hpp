@@ -116,7 +116,8 @@ struct Request {
     qbipc::Credentials who{1, 1000, 1000, {}};
     Port port;
     std::shared_ptr<qbipc::detail::Door> door = *qbipc::detail::Door::make();
-    std::shared_ptr<qbipc::detail::AnswerLink> link = std::make_shared<qbipc::detail::AnswerLink>(door, &port);
+    std::shared_ptr<qbipc::detail::AnswerLink> link =
+        std::make_shared<qbipc::detail::AnswerLink>(door, &port, std::size_t{1} << 20);
 };
 
 struct Event {

@@ -35,7 +35,8 @@ public:
     /// Gives out what is there, at most `frames` frames of it. False: more may be there. Functions run, unless a
     /// message is being sent.
     bool take(std::size_t frames = frames_per_look) {
-        if (!sending_) run_put_off();
+        if (!sending_ && has_put_off()) [[unlikely]]
+            run_put_off();
         ReceivedMessage message;
         while (responses_.next(end_, message, frames)) complete(message);
         return frames != 0;
@@ -45,7 +46,8 @@ public:
     /// returned; `frames` is what is left of them.
     template <class Use>
     bool take_own(CallWaiter& me, std::size_t& frames, Use&& use) {
-        run_put_off();
+        if (has_put_off()) [[unlikely]]
+            run_put_off();
         for (ReceivedMessage message; !me.done() && responses_.next(end_, message, frames);) {
             if (message.header.correlation != me.correlation()) [[unlikely]] {
                 complete(message);
@@ -70,11 +72,13 @@ public:
 
     /// Functions whose answer came while a message was being sent.
     bool has_put_off() const noexcept { return !put_off_.empty(); }
+    /// So many that who starts more calls has to run them himself.
+    bool crowded() const noexcept { return put_off_.size() >= Calls::most; }
     void run_put_off() {
-        while (!put_off_.empty()) [[unlikely]] {
+        while (!put_off_.empty()) {
             PutOff first = std::move(put_off_.front());
             put_off_.pop_front();
-            const ReceivedMessage mine{first.header, first.payload.data(), first.payload.size(), true};
+            const ReceivedMessage mine{{first.header, first.payload.data()}, first.payload.size(), true};
             const ScopeFlag now(running_);
             first.then({{}, &mine});
         }
@@ -137,7 +141,7 @@ private:
         std::vector<std::byte> copy = std::move(spare_);
         copy.resize(message.size);
         Memory::copy_in(copy.data(), message.payload, message.size);
-        const ReceivedMessage mine{message.header, copy.data(), message.size, true};
+        const ReceivedMessage mine{{message.header, copy.data()}, message.size, true};
         responses_.done(end_);
         {
             const ScopeFlag now(running_);

@@ -44,7 +44,7 @@ public:
     bool kept() const noexcept { return kept_; }
     std::uint32_t correlation() const noexcept { return correlation_; }
     void took() noexcept { done_ = true; }
-    ReceivedMessage message() const noexcept { return {header_, payload_.data(), payload_.size(), true}; }
+    ReceivedMessage message() const noexcept { return {{header_, payload_.data()}, payload_.size(), true}; }
 
 private:
     friend class CallWaiters;

@@ -37,10 +37,13 @@ struct CallSlot {
         done,     ///< the answer is here: the token's
         dropped,  ///< nobody wants it any more; the answer, when it comes, makes the slot vacant
     };
+    static constexpr Clock::rep no_function = Clock::time_point::min().time_since_epoch().count();
+
     std::atomic<std::uint32_t> state{vacant};
-    std::uint32_t correlation = 0;
+    std::atomic<std::uint32_t> correlation{0};
+    /// Of a call whose answer a function waits for. Who looks through the slots may read it, whosever the slot is.
+    std::atomic<Clock::rep> deadline{no_function};
     UniqueFunction<void(const Outcome&)> then;
-    Clock::time_point deadline = Clock::time_point::max();
     Header header{};
     std::vector<std::byte> payload;
 };
@@ -83,12 +86,15 @@ public:
     /// A slot waits, with a function for its outcome. True: its deadline is now the nearest of all.
     bool await(CallSlot& slot, UniqueFunction<void(const Outcome&)> then, Clock::time_point deadline) {
         slot.then = std::move(then);
-        slot.deadline = deadline;
+        slot.deadline.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
         functions_.fetch_add(1, std::memory_order_relaxed);
         slot.state.store(CallSlot::waiting, std::memory_order_release);
         return bring_forward(deadline);
     }
-    void await(CallSlot& slot) noexcept { slot.state.store(CallSlot::waiting, std::memory_order_release); }
+    void await(CallSlot& slot) noexcept {
+        slot.deadline.store(CallSlot::no_function, std::memory_order_relaxed);
+        slot.state.store(CallSlot::waiting, std::memory_order_release);
+    }
 
     /// The request of an open slot, or of one with a function, could not be sent. False: its function has run already.
     void withdraw(CallSlot& slot) noexcept {
@@ -123,7 +129,7 @@ public:
     /// The answer of a found slot has come, and a function waits for it: the function, which is the caller's to run.
     /// The slot is free then. Null: no function waits.
     UniqueFunction<void(const Outcome&)> take_waiting(CallSlot& slot) noexcept {
-        if (slot.state.load(std::memory_order_acquire) != CallSlot::waiting || !slot.then) return {};
+        if (slot.state.load(std::memory_order_acquire) != CallSlot::waiting || !has_function(slot)) return {};
         std::uint32_t expected = CallSlot::waiting;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return {};
         auto then = take_function(slot);
@@ -136,7 +142,7 @@ public:
     bool complete(CallSlot& slot, const ReceivedMessage& message) {
         std::uint32_t expected = CallSlot::waiting;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) {
-            slot.state.store(CallSlot::vacant, std::memory_order_release);  // it was dropped
+            if (expected == CallSlot::dropped) slot.state.store(CallSlot::vacant, std::memory_order_release);
             return false;
         }
         slot.header = message.header;
@@ -159,11 +165,11 @@ public:
         for (const bool may_run : {true, false}) {
             nearest_.exchange(never, std::memory_order_acq_rel);
             for_each_function([&](CallSlot& slot) {
-                const auto deadline = slot.deadline;
+                const Clock::time_point deadline(Clock::duration(slot.deadline.load(std::memory_order_relaxed)));
                 bring_forward(deadline);
                 if (!may_run || deadline > now) return;
                 ran = true;
-                end(slot, make_error_code(errc::timed_out));
+                end(slot, make_error_code(errc::timed_out), now);
             });
             if (!ran) return;
         }
@@ -221,10 +227,19 @@ private:
         return std::move(slot.then);
     }
 
-    /// The slot is free at once: a late answer finds another correlation there, or none, and is dropped.
-    void end(CallSlot& slot, std::error_code error) {
+    static bool has_function(const CallSlot& slot) noexcept {
+        return slot.deadline.load(std::memory_order_relaxed) != CallSlot::no_function;
+    }
+
+    /// The slot is free at once: a late answer finds another correlation there, or none, and is dropped. Where it has
+    /// become another call's meanwhile, which isn't over by `now`, nothing happens.
+    void end(CallSlot& slot, std::error_code error, Clock::time_point now = Clock::time_point::max()) {
         std::uint32_t expected = CallSlot::waiting;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return;
+        if (!has_function(slot) || slot.deadline.load(std::memory_order_relaxed) > now.time_since_epoch().count()) {
+            slot.state.store(CallSlot::waiting, std::memory_order_release);
+            return;
+        }
         auto then = take_function(slot);
         slot.state.store(CallSlot::vacant, std::memory_order_release);
         then({error, nullptr});
@@ -236,7 +251,7 @@ private:
             Chunk* chunk = at.load(std::memory_order_acquire);
             if (chunk == nullptr) continue;
             for (CallSlot& slot : *chunk)
-                if (slot.state.load(std::memory_order_acquire) == CallSlot::waiting && slot.then) f(slot);
+                if (slot.state.load(std::memory_order_acquire) == CallSlot::waiting && has_function(slot)) f(slot);
         }
     }
 

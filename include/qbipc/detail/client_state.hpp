@@ -115,6 +115,7 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     std::error_code start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
+        if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         for (Backoff backoff; slot == nullptr; slot = calls->open())
             if (auto stop = wait_for_slot(limit, backoff)) return stop;
@@ -293,8 +294,10 @@ private:
     /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
     std::error_code wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
                                   TimeLimit& limit) {
-        if (more && !violated())
+        if ((more || answers.has_put_off()) && !violated()) [[unlikely]] {
+            answers.expire();
             return limit.deadline().passed() ? make_error_code(errc::timed_out) : std::error_code{};
+        }
         afterwards.due = true;
         if (auto ended = over()) {
             answers.fail_all(ended);
@@ -330,6 +333,10 @@ private:
         if (auto error = end.ended()) return error;
         if (!split) {
             if (answers.looking()) return make_error_code(errc::would_recurse);  // only answers make a slot vacant
+            const ScopeFlag now(answers.sending());
+            const std::uint64_t before = answers.taken() + answers.late();
+            (void)answers.take();
+            if (answers.taken() + answers.late() != before) return {};
             return wait_while_sending({}, limit);
         }
         if (limit.deadline().passed()) return make_error_code(errc::timed_out);

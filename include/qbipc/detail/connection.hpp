@@ -30,7 +30,7 @@ enum class EndReason : std::uint8_t {
     bye,           ///< the client disconnected
     lost,          ///< the client died, or its socket was closed without a bye
     violation,     ///< the client broke the protocol
-    quota,         ///< the client made the session hold more than its limits allow
+    quota,         ///< the session would have held more memory than its limits allow, or than there is
     disconnected,  ///< this service disconnected it
     stopped,       ///< this service was destroyed
 };
@@ -137,7 +137,7 @@ public:
 
     /// One more call is to be answered later.
     AnswerDuty defer(const Header& call) {
-        if (!link_) link_ = std::make_shared<AnswerLink>(owner_.door(), this);
+        if (!link_) link_ = std::make_shared<AnswerLink>(owner_.door(), this, end.max_message());
         ++counters.calls_waiting;
         return {link_, call};
     }
@@ -148,6 +148,19 @@ public:
     std::error_code answer_error(const Header& call, std::error_code error) override {
         answered_one();
         return reply_error(call, error);
+    }
+
+    /// Gets on with what waits for room; of a peer that is gone it is dropped. The end may show there first: it is only
+    /// a look at the requests that says `ended`, and none is taken while an answer waits.
+    void push_out(bool ended) {
+        for (auto* lane : {&responses, &events}) {
+            if (!lane->has_rest()) continue;
+            const std::error_code stopped = ended ? make_error_code(errc::disconnected) : lane->flush(end);
+            if (!stopped || stopped == errc::lane_full) continue;
+            lane->discard();
+            // Memory for the lane is lacking: what came of a message can't be called back.
+            if (stopped != errc::disconnected) finish(EndReason::quota);
+        }
     }
 
     // ---- its life
@@ -164,6 +177,12 @@ public:
         if (reason != EndReason::none) return;
         reason = why;
         owner_.wake(*this);
+    }
+
+    /// What its transport says of the end.
+    EndReason why_ended() const {
+        if (end.ended() == errc::protocol_violation) return EndReason::violation;
+        return end.said_bye() ? EndReason::bye : EndReason::lost;
     }
 
     /// Nothing reaches it any more: events are refused, answers dropped.

@@ -34,7 +34,8 @@ class HotSet {
 public:
     using Wait = typename ServiceWait<T>::type;
 
-    /// How long everybody else may go unnoticed while hot sessions keep the service busy.
+    /// How long everybody else may go unnoticed while hot sessions keep the service busy, handlers apart: the clock is
+    /// read every 16 requests.
     static constexpr Clock::duration look_interval = std::chrono::microseconds(50);
 
     bool empty() const noexcept { return sessions_.empty(); }
@@ -65,9 +66,13 @@ public:
         if (sessions_.empty()) return nullptr;
         TimeLimit limit = Wait::sleeps ? TimeLimit(forever) : TimeLimit(look_interval);
         Connection<T>* found = nullptr;
-        wait_.spin([&] { return (found = next()) != nullptr; }, limit);
+        probes_ = 0;
+        wait_.spin([&] { return ++probes_, (found = next()) != nullptr; }, limit);
         return found;
     }
+
+    /// Whether the last spin() took long enough to look at the clock, too.
+    bool took_long() const noexcept { return probes_ > probes_per_look; }
 
     /// Gives all that have something, or have ended, to `ready`, without waiting.
     template <class Ready>
@@ -99,10 +104,7 @@ public:
 private:
     static constexpr std::size_t most = 16;
 
-    static bool has_something(Connection<T>& session) {
-        Frame frame;
-        return session.end.peek(Lane::requests, frame) || session.end.ended();
-    }
+    static bool has_something(Connection<T>& session) { return session.end.look(Interest{Lane::requests, {}}); }
     Connection<T>* next() {
         for (std::size_t i = 0; i < sessions_.size(); ++i) {
             if (++last_ >= sessions_.size()) last_ = 0;
@@ -112,6 +114,7 @@ private:
     }
 
     Wait wait_;
+    int probes_ = 0;        ///< of the last spin()
     std::size_t last_ = 0;  ///< whose turn it was
     std::vector<Connection<T>*> sessions_;
 };

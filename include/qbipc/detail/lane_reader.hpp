@@ -54,9 +54,12 @@ public:
             return nothing();
         span_ = span;
         frame.payload = data_ + at + header_size;
-        frame.header = Header::from_words(first, Memory::load_relaxed(word(at) + 1));
+        frame.header.assign_words(first, Memory::load_relaxed(word(at) + 1));
         return true;
     }
+
+    /// Whether peek() may give something: one load. A marker looks like a frame.
+    bool promising() const noexcept { return Memory::load_acquire(word(tail_ & mask_)) != 0; }
 
     /// The frame that peek() gave is done with: its place may be overwritten. That is shown at once, for a peer that
     /// was waiting for an answer may be as fast as this side, whose lane then never seems empty; but a writer that

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <fcntl.h>
 #include <optional>
 #include <string>
 #include <sys/epoll.h>
@@ -90,6 +91,13 @@ public:
             return visitor;
         }
         return std::nullopt;
+    }
+
+    /// The socket that new connections come to now, once more: for Address::listening_descriptor(), and the caller's
+    /// until somebody listens there. Errors: what the kernel said.
+    Result<Descriptor> share() const {
+        const Door door = is_open(wanted_) ? wanted_ : other(wanted_);
+        return Descriptor::from(Kernel::fcntl(socket_of(door), F_DUPFD_CLOEXEC, 0));
     }
 
     /// Why the door that the flag wants isn't open, if it isn't. It is tried again from time to time.

@@ -13,23 +13,27 @@
 
 namespace qbipc::detail {
 
-/// Kinds that a message on this lane may have.
-constexpr bool belongs(Kind kind, Lane lane) noexcept {
-    switch (lane) {
-        case Lane::requests:
-            return kind == Kind::call || kind == Kind::one_way;
-        case Lane::responses:
-            return kind == Kind::answer || kind == Kind::error;
-        case Lane::events:
-            return kind == Kind::event;
+/// The kinds that a message on one lane may have.
+class KindsOf {
+public:
+    explicit constexpr KindsOf(Lane lane) noexcept {
+        if (lane == Lane::requests) bits_ = bit(Kind::call) | bit(Kind::one_way);
+        if (lane == Lane::responses) bits_ = bit(Kind::answer) | bit(Kind::error);
+        if (lane == Lane::events) bits_ = bit(Kind::event);
     }
-    return false;
-}
+    constexpr bool has(Kind kind) const noexcept {
+        return static_cast<unsigned>(kind) < 32 && (bits_ & bit(kind)) != 0;
+    }
+
+private:
+    static constexpr std::uint32_t bit(Kind kind) noexcept {
+        return std::uint32_t{1} << (static_cast<unsigned>(kind) & 31);
+    }
+    std::uint32_t bits_ = 0;
+};
 
 /// A received message: one frame as it lies in the lane, or an assembled row in private memory.
-struct ReceivedMessage {
-    Header header;
-    const std::byte* payload = nullptr;
+struct ReceivedMessage : Frame {
     std::size_t size = 0;
     bool assembled = false;  ///< private memory: nobody changes it
 };
@@ -38,21 +42,21 @@ struct ReceivedMessage {
 template <TransportEnd End, MemoryPolicy Memory>
 class MessageReceiver {
 public:
-    explicit MessageReceiver(Lane lane) noexcept : lane_(lane) {}
+    explicit MessageReceiver(Lane lane) noexcept : lane_(lane), kinds_(lane) {}
 
     /// The next message, which stays until done(). Each frame that it is made of is taken off `frames`: a peer that
     /// sends pieces without end has its turn as any other. False: none now, `frames` is used up, or violated().
     bool next(End& end, ReceivedMessage& message, std::size_t& frames) {
-        Frame frame;
-        while (frames != 0 && end.peek(lane_, frame)) {
+        while (frames != 0 && end.peek(lane_, message)) {
             --frames;
-            if (belongs(frame.header.kind, lane_) && frame.header.flags == 0 && !assembling_) [[likely]] {
-                message = {frame.header, frame.payload, frame.header.size};
+            if (kinds_.has(message.header.kind) && message.header.flags == 0 && !assembling_) [[likely]] {
+                message.size = message.header.size;
+                message.assembled = false;
                 return true;
             }
-            if (!take_piece(end, frame)) return false;
+            if (!take_piece(end, message)) return false;
             if (complete_) {
-                message = {first_, assembly_.data(), received_, true};
+                message = {{first_, assembly_.data()}, received_, true};
                 return true;
             }
         }
@@ -98,7 +102,7 @@ private:
     }
 
     bool begin_row(End& end, const Frame& frame) {
-        if (!belongs(frame.header.kind, lane_) || frame.header.flags != Header::row) return false;
+        if (!kinds_.has(frame.header.kind) || frame.header.flags != Header::row) return false;
         if (frame.header.size <= sizeof total_) return false;
         Memory::copy_in(&total_, frame.payload, sizeof total_);
         const std::size_t count = frame.header.size - sizeof total_;
@@ -140,19 +144,28 @@ private:
     }
 
     bool grow(std::size_t size) {
-        if (account_ && !account_->take(size - assembly_.size())) {
+        if (spare_ && assembly_.capacity() == 0 && charge(std::max(size, spare_->capacity()))) assembly_.swap(*spare_);
+        if (!charge(size)) {
             over_quota_ = true;
             return false;
         }
-        if (spare_ && assembly_.capacity() == 0) assembly_.swap(*spare_);
         assembly_.grow(size, received_);
+        return true;
+    }
+
+    /// Counts that so many bytes are held, pages of a spare included. False: that would be too much.
+    bool charge(std::size_t held) noexcept {
+        if (held <= charged_) return true;
+        if (account_ && !account_->take(held - charged_)) return false;
+        charged_ = held;
         return true;
     }
 
     /// Memory that was just used is worth keeping: fresh pages cost as much as two copies of what goes into them.
     void drop() noexcept {
         assembling_ = complete_ = false;
-        if (account_) account_->give_back(assembly_.size());
+        if (account_) account_->give_back(charged_);
+        charged_ = 0;
         assembly_.clear();
         if (spare_ && spare_->capacity() < assembly_.capacity()) assembly_.swap(*spare_);
         if (spare_ || assembly_.capacity() > most_kept) assembly_ = Buffer();
@@ -161,6 +174,7 @@ private:
     static constexpr std::size_t most_kept = std::size_t{2} << 20;
 
     Lane lane_;
+    KindsOf kinds_;
     bool assembling_ = false;
     bool complete_ = false;
     bool violated_ = false;
@@ -169,6 +183,7 @@ private:
     Header first_{};
     std::uint64_t total_ = 0;
     std::size_t received_ = 0;
+    std::size_t charged_ = 0;  ///< to the account
     Buffer* spare_ = nullptr;
     Buffer assembly_;
 };

@@ -158,7 +158,8 @@ private:
             return end.refused(lane_);
         if constexpr (Outgoing<X>::built) {
             const Result<std::size_t> used = build_in(end, x, to);
-            if (!used) return used.error();
+            // Here lane_full means that there is no room; what the user's function says is its own affair.
+            if (!used) return used.error() == errc::lane_full ? make_error_code(errc::handler_failed) : used.error();
             header.size = static_cast<std::uint32_t>(*used);
         } else {
             header.size = static_cast<std::uint32_t>(Outgoing<X>::write(x, to));
@@ -204,9 +205,8 @@ private:
             for (;;) {
                 const auto error = continue_row(end, x, kept);
                 if (!error) return {};
-                if (error != errc::lane_full) return error;
-                if (keep_rest) return kept.begun ? append(x, kept) : error;
-                if (auto stop = wait()) {
+                if (error == errc::lane_full && keep_rest) return kept.begun ? append(x, kept) : error;
+                if (auto stop = error == errc::lane_full ? wait() : error) {
                     if (kept.begun) row_ = header, abandon_ = pending_ = true;
                     return stop;
                 }
@@ -282,7 +282,7 @@ private:
     }
 
     /// An outbox that was just used is worth keeping, up to this size: fresh pages cost more than the copy.
-    static constexpr std::size_t most_kept = std::size_t{256} << 10;
+    static constexpr std::size_t most_kept = std::size_t{64} << 10;
 
     Lane lane_;
     bool pending_ = false;  ///< the outbox isn't empty, or an abandon is due

@@ -33,6 +33,7 @@ public:
         : options_(options), listener_(std::move(listener)), admission_(options.limits) {}
 
     int fd() const noexcept { return listener_.fd(); }
+    const typename T::Listener& listener() const noexcept { return listener_; }
     Admission& admission() noexcept { return admission_; }
     const Admission& admission() const noexcept { return admission_; }
     std::uint64_t refused() const noexcept { return refused_; }

@@ -43,7 +43,8 @@ public:
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
-        auto timer = GraceTimer::make(options.limits.handshake);
+        auto timer =
+            GraceTimer::make(Deadline::after(Clock::time_point{}, options.limits.handshake).time_since_epoch());
         if (!timer) return fail(timer.error());
         const std::array<std::pair<int, std::uint64_t>, 3> watched{
             {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->fd(), timer_tag}}};
@@ -63,6 +64,7 @@ public:
     bool dispatching() const noexcept { return dispatching_; }
     std::shared_ptr<Door> door() const override { return door_; }
     const Limits& limits() const override { return options_.limits; }
+    const typename T::Listener& listener() const noexcept { return reception_.listener(); }
 
     void wake(Connection<T>& connection) override {
         if (connection.ready) return;
@@ -100,9 +102,10 @@ public:
                 hot_.glance(into_ready());  // who always has something mustn't keep those that are looked at waiting
                 if (Clock::now() - looked_ >= HotSet<T>::look_interval) look_around(hooks);
             } else if (ready_.empty()) {
-                if (Connection<T>* const hot = hot_.spin())
+                if (Connection<T>* const hot = hot_.spin()) {
                     since_look += serve(hooks, *hot, ReadyList<T>::fair_share);
-                else if (Wait::sleeps || hot_.empty())
+                    if (hot_.took_long()) since_look = frames_per_look;
+                } else if (Wait::sleeps || hot_.empty())
                     sleep(hooks);
                 else
                     look_around(hooks);
@@ -130,7 +133,7 @@ public:
 
 private:
     static constexpr std::uint64_t listener_tag = 2, door_tag = 4, timer_tag = 6;  // no pointers, and even
-    static constexpr std::size_t frames_per_look = 64;
+    static constexpr std::size_t frames_per_look = 16;
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
                 BasicDescriptor<> epoll, GraceTimer timer)
@@ -234,7 +237,7 @@ private:
         bool gone = false;
         for (;;) {
             const bool ended = static_cast<bool>(connection.end.ended());
-            push_out(connection, ended);
+            connection.push_out(ended);
             ReceivedMessage message;
             while (connection.reason == EndReason::none && (ended || gone || connection.takes_requests()) &&
                    connection.requests.next(connection.end, message, left)) {
@@ -257,7 +260,7 @@ private:
                 return used;
             }
             if (ended) {
-                connection.finish(why_ended(connection));
+                connection.finish(connection.why_ended());
                 return used;
             }
             if (running_ && hot_.keep(connection)) return used;
@@ -280,21 +283,6 @@ private:
         }
         if (connection.end.ended()) connection.finish(EndReason::lost);
         return false;
-    }
-
-    /// Gets on with what waits for room; of a peer that is gone it is dropped. The end may show there first: it is only
-    /// a look at the requests that says `ended`, and none is taken while an answer waits.
-    void push_out(Connection<T>& connection, bool ended) {
-        for (auto* lane : {&connection.responses, &connection.events}) {
-            if (!lane->has_rest()) continue;
-            const std::error_code stopped = ended ? make_error_code(errc::disconnected) : lane->flush(connection.end);
-            if (stopped && stopped != errc::lane_full) lane->discard();
-        }
-    }
-
-    static EndReason why_ended(const Connection<T>& connection) {
-        if (connection.end.ended() == errc::protocol_violation) return EndReason::violation;
-        return connection.end.said_bye() ? EndReason::bye : EndReason::lost;
     }
 
     template <class Hooks>
@@ -320,9 +308,15 @@ private:
     void conclude(Connection<T>& connection) {
         const bool ended = static_cast<bool>(connection.end.ended());
         if (connection.reason == EndReason::disconnected || connection.lingering) {
-            push_out(connection, ended);
+            connection.push_out(ended);
             if (connection.responses.has_rest() || connection.events.has_rest()) {
+                if (!connection.charge_outboxes()) {
+                    connection.responses.discard();
+                    connection.events.discard();
+                    return say_farewell(connection);
+                }
                 if (!connection.lingering) {
+                    hot_.forget(connection);  // nobody looks for its requests any more
                     connection.lingering = true;
                     connection.since = Clock::now();
                     timer_.watch(connection.since);

@@ -73,6 +73,7 @@ public:
             this->arm_room(interest.room, Bell::event, receiver_.bells);
         }
         Memory::fence();
+        this->announce_credit();
         return !this->shows(interest);
     }
 
@@ -110,6 +111,7 @@ private:
                 if (receiving) this->arm_frames(interest.frames, bell, who.bells);
                 if (party != Party::receiver) this->arm_room(interest.room, bell, who.bells);
                 Memory::fence();
+                if (receiving) this->announce_credit();
             }
             if (this->shows(interest)) {
                 wake();

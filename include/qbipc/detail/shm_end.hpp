@@ -221,8 +221,8 @@ protected:
         }
     }
 
-    /// Puts up the flags of the incoming lanes that are of interest and takes the others down. Credit is shown before:
-    /// a sender that sleeps for room must be seen by the look that follows the fence.
+    /// Puts up the flags of the incoming lanes that are of interest and takes the others down. Credit is shown before,
+    /// for who sleeps may not come back soon: after the fence announce_credit() is due.
     void arm_frames(LaneSet lanes, Bell bell, const Generation& generation) noexcept {
         each_in([&](Lane lane, ReceivingLane<Memory>& in) {
             in.reader.show_credit();
@@ -247,17 +247,22 @@ protected:
         each_out([](Lane, SendingLane<Memory>& out) { out.wants_room.disarm(); });
     }
 
-    /// Whether something of the interest is there, or the end was noticed. After arming and a fence: the last look.
+    /// Wakes the senders that sleep for room which was shown lately. The receiving thread's.
+    void announce_credit() noexcept {
+        each_in([&](Lane, ReceivingLane<Memory>& in) {
+            if (in.reader.take_shown()) [[unlikely]]
+                credit_shown(in);
+        });
+    }
+
+    /// Whether something of the interest may be there, or the end was noticed. After arming and a fence: the last look.
     bool shows(Interest interest) noexcept {
         bool any = standing_.has_ended();
         if (standing_.forked()) return any;
         if (!interest.frames.empty()) {
             each_in([&](Lane lane, ReceivingLane<Memory>& in) {
                 if (!interest.frames.has(lane)) return;
-                Frame frame;
-                if (in.reader.peek(frame) || in.reader.violated()) any = true;
-                if (in.reader.take_shown()) [[unlikely]]
-                    credit_shown(in);
+                if (in.reader.promising() || in.reader.violated()) any = true;
             });
         }
         if (!interest.room.empty()) [[unlikely]] {

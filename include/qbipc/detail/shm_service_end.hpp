@@ -75,7 +75,11 @@ public:
         this->arm_room(interest.room, Bell::call, bells_);
     }
     static void fence() noexcept { Memory::fence(); }
-    bool look(Interest interest) noexcept { return this->shows(interest); }
+    bool look(Interest interest) noexcept {
+        if (!standing_.forked()) [[likely]]
+            this->announce_credit();
+        return this->shows(interest);
+    }
 
     bool established() const noexcept { return established_; }
 

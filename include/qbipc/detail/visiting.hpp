@@ -36,6 +36,7 @@ public:
     }
 
     int fd() const noexcept { return listening_.fd(); }
+    Result<Descriptor> share() const { return listening_.share(); }
 
     Result<std::optional<Visitor>> accept() {
         auto accepted = listening_.accept();

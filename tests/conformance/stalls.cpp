@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSL-1.0
+// Nobody waits for what is there already: room, slots, answers, the end.
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "conformance/kept.hpp"
+#include "conformance/messages.hpp"
+#include "conformance/running.hpp"
+#include "conformance/transports.hpp"
+
+namespace {
+
+using namespace conformance;
+using qbipc::Answer;
+using qbipc::Copy;
+using qbipc::on;
+using qbipc::Result;
+using qbipc::routes;
+using qbipc::TailView;
+using qbipc::with_tail;
+
+qbipc::Options small_lanes() {
+    qbipc::Options options;
+    options.lane_size = std::size_t{64} << 10;
+    return options;
+}
+
+/// Of a socket's room the kernel tells only once most of it is free.
+using Lanes = std::tuple<qbipc::ShmRing, qbipc::InProcess>;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a session that is let go while its answer waits for room keeps the service from nobody",
+                        "[stall]", Transports) {
+    constexpr std::uint64_t last = 1000;
+    auto service = run<TestType>(routes(on<Double>([](const Double& m) { return Number{2 * m.value}; }),
+                                        on<Echo>([](auto& session, const Echo& m, TailView<std::byte>) {
+                                            if (m.number == last) session.disconnect();
+                                            return Copy<Echoed>(Echoed{m.number}, patterned(m.number, 14'000));
+                                        })));
+    auto client = connect<TestType>(service.name, small_lanes());
+    for (std::uint64_t i = 0; i < 100; ++i) REQUIRE(client.call(Double{i}, patience));  // the service looks at it now
+    // Answers that nobody reads fill the lane. Those that found no more room are out before the last is taken.
+    std::vector<qbipc::Pending<Echo>> calls;
+    for (std::uint64_t i = 0; i < 4; ++i) calls.push_back(must(client.start(with_tail(Echo{i}))));
+    calls.push_back(must(client.start(with_tail(Echo{last}))));
+    (void)client.start(Double{1});
+    auto other = connect<TestType>(service.name);
+    for (std::uint64_t i = 0; i < 10; ++i) CHECK(other.call(Double{i}, patience));
+    for (std::uint64_t i = 0; i < 4; ++i) CHECK(client.wait(calls[i], patience));
+    CHECK(eventually([&] { return service.count_sessions() == 1; }));
+}
+
+TEMPLATE_LIST_TEST_CASE("room that a service made before it paused wakes who waits for it", "[stall]", Lanes) {
+    qbipc::ServiceOptions options;
+    options.limits.unanswered = 1;
+    std::vector<Answer<Number>> answers;
+    std::uint64_t parcels = 0;
+    auto service = step<TestType>(
+        routes(on<Later>([&](const Later&, Answer<Number> answer) { answers.push_back(std::move(answer)); }),
+               on<Parcel>([&](const Parcel&, TailView<std::byte>) { ++parcels; })),
+        qbipc::same_user_or_root, options);
+    auto client = service.connect(small_lanes());
+    std::uint64_t sent = 0;
+    const auto parcel = patterned(1, 1000);
+    for (; sent < 3; ++sent) REQUIRE(client.send(with_tail(Parcel{sent}, parcel)));
+    auto call = must(client.start(Later{1}));
+    while (client.send(with_tail(Parcel{sent}, parcel))) ++sent;
+    CHECK(service.while_turning([&] { return client.send(with_tail(Parcel{sent}, parcel), patience); }));
+    CHECK(parcels == 3);
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].send(Number{7}));
+    CHECK(service.while_turning([&] { return client.wait(call, patience); }));
+    service.settle();
+    CHECK(parcels == sent + 1);
+}
+
+TEMPLATE_LIST_TEST_CASE("who waits for a slot takes the one that an answer in the lane makes vacant", "[stall]",
+                        Transports) {
+    Kept kept;
+    qbipc::ServiceOptions options;
+    options.limits.unanswered = 10000;
+    auto service = step<TestType>(keeping(kept), qbipc::same_user_or_root, options);
+    auto client = service.connect();
+    std::vector<qbipc::Pending<Later>> calls;
+    while (calls.size() < 4096) {
+        auto call = client.start(Later{1});
+        if (call) calls.push_back(std::move(*call));
+        if (!call || calls.size() % 64 == 0) service.settle();
+    }
+    service.settle();
+    REQUIRE(kept.answers.size() == 4096);
+    calls.pop_back();
+    CHECK(kept.answers.back().send(Number{1}));
+    service.settle();
+    CHECK(client.start(Later{1}, patience, [](Result<Number>) {}));
+}
+
+TEMPLATE_LIST_TEST_CASE("a function whose answer came while another one sent runs before the call goes on waiting",
+                        "[stall]", Transports) {
+    std::vector<Answer<Number>> answers;
+    auto service = step<TestType>(
+        routes(on<Later>([&](const Later&, Answer<Number> answer) { answers.push_back(std::move(answer)); }),
+               on<Parcel>([](const Parcel&, TailView<std::byte>) {}), on<Note>([&](const Note& note) {
+                   for (auto& answer : answers) (void)answer.send(Number{note.number});
+               }),
+               on<Double>([](const Double& m) { return Number{2 * m.value}; })));
+    auto client = service.connect(small_lanes());
+    bool sent = false;
+    REQUIRE(client.start(Double{1}, patience, [&](Result<Number>) {
+        sent = client.send(with_tail(Parcel{9}, patterned(9, 700'000)), patience).has_value();
+    }));
+    REQUIRE(client.start(Double{2}, patience, [&](Result<Number>) { (void)client.send(Note{5}, patience); }));
+    service.settle();  // both answers are there
+    const auto answer = service.while_turning([&] { return client.call(Later{1}, patience); });
+    REQUIRE(answer);
+    CHECK(answer->value == 5);
+    CHECK(sent);
+}
+
+TEMPLATE_LIST_TEST_CASE("an answer from another thread that is too large is refused there, and the caller told",
+                        "[stall]", Transports) {
+    std::vector<Answer<Echoed>> answers;
+    auto service = step<TestType>(routes(on<Echo>(
+        [&](const Echo&, TailView<std::byte>, Answer<Echoed> answer) { answers.push_back(std::move(answer)); })));
+    auto client = service.connect();
+    for (const bool is_built : {false, true}) {
+        auto call = must(client.start(with_tail(Echo{1})));
+        service.settle();
+        REQUIRE(answers.size() == 1);
+        std::error_code error;
+        std::thread([&] {
+            const std::vector<std::byte> tail(std::size_t{2} << 20);
+            const auto fill = [](Echoed&, std::span<std::byte>) {};
+            error = why(is_built ? answers[0].send(qbipc::build<Echoed>(static_cast<std::size_t>(-1) / 4, fill))
+                                 : answers[0].send(with_tail(Echoed{1}, tail)));
+        }).join();
+        CHECK(error == errc::message_too_large);
+        CHECK(why(service.while_turning([&] { return client.wait(call, patience); })) == errc::message_too_large);
+        answers.clear();
+    }
+}
