@@ -33,13 +33,9 @@ namespace qbipc::detail {
 
 inline constexpr auto flag_is_fresh = std::chrono::seconds(2);
 
-/// A connected, non-blocking socket. Where the service's backlog is full it waits in the kernel, until the deadline: a
-/// non-blocking connect would fail at once, and poll() has nothing to wait for [PROTOCOL P15].
-/// Errors: timed_out, or what the kernel said.
-template <class Kernel = LinuxKernel>
-Result<Descriptor> connect_to(const SocketAddress& address, Deadline deadline) {
-    auto socket = Descriptor::from(Kernel::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return socket;
+/// connect() of a blocking socket, until the deadline. 0, or -errno; -EAGAIN at the deadline.
+template <class Kernel>
+int connect_blocking(int socket, const SocketAddress& address, Deadline deadline) {
     for (;;) {
         if (!deadline.is_forever()) {
             using std::chrono::microseconds;
@@ -47,17 +43,31 @@ Result<Descriptor> connect_to(const SocketAddress& address, Deadline deadline) {
             const auto rest =
                 std::max(std::chrono::ceil<microseconds>(left<Kernel>(deadline)), microseconds(1)).count();
             const timeval limit{rest / 1'000'000, rest % 1'000'000};
-            const int error = Kernel::setsockopt(socket->get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-            if (error < 0) return fail_system(-error);
+            const int error = Kernel::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+            if (error < 0) return error;
         }
-        const int error = Kernel::connect(socket->get(), address.get(), address.size());
-        if (error == 0) break;
-        if (error != -EAGAIN && error != -EINTR) return fail_system(-error);
-        if (left<Kernel>(deadline) == Clock::duration::zero()) return fail(errc::timed_out);
+        const int error = Kernel::connect(socket, address.get(), address.size());
+        if (error != -EAGAIN && error != -EINTR) return error;
+        if (left<Kernel>(deadline) == Clock::duration::zero()) return -EAGAIN;
     }
-    int flags = Kernel::fcntl(socket->get(), F_GETFL);
-    if (flags >= 0) flags = Kernel::fcntl(socket->get(), F_SETFL, flags | O_NONBLOCK);
-    if (flags < 0) return fail_system(-flags);
+}
+
+/// A connected, non-blocking socket. Where the service's backlog is full it waits in the kernel, until the deadline: a
+/// non-blocking connect fails at once, and poll() has nothing to wait for.
+/// Errors: timed_out, or what the kernel said.
+template <class Kernel = LinuxKernel>
+Result<Descriptor> connect_to(const SocketAddress& address, Deadline deadline) {
+    auto socket = Descriptor::from(Kernel::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return socket;
+    int error = Kernel::connect(socket->get(), address.get(), address.size());
+    if (error == -EAGAIN) {  // so many wait there already that there is no place: only a blocking socket waits for one
+        if (error = Kernel::fcntl(socket->get(), F_SETFL, 0); error < 0) return fail_system(-error);
+        error = connect_blocking<Kernel>(socket->get(), address, deadline);
+        const int flags = Kernel::fcntl(socket->get(), F_SETFL, O_NONBLOCK);
+        if (flags < 0) return fail_system(-flags);
+    }
+    if (error == -EAGAIN) return fail(errc::timed_out);
+    if (error < 0) return fail_system(-error);
     return socket;
 }
 

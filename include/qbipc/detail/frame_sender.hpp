@@ -66,11 +66,20 @@ template <class Kernel>
 class FrameSender {
 public:
     FrameSender() noexcept = default;
+    /// Gives the socket at least the usual room for what its peer hasn't read, where the system's default is less:
+    /// frames of 64 KiB then go out whole.
     explicit FrameSender(int socket) noexcept {
+        constexpr int usual = 212992;
         int buffer = 0;
         socklen_t size = sizeof buffer;
-        if (Kernel::getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == 0 && buffer > 0)
-            after_poll_ = static_cast<std::size_t>(buffer) / 4 * 3;
+        const auto ask = [&] { return Kernel::getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == 0; };
+        if (!ask()) return;
+        if (buffer < usual) {
+            constexpr int half = usual / 2;  // the kernel doubles it, for its bookkeeping
+            Kernel::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &half, sizeof half);
+            if (!ask()) return;
+        }
+        if (buffer > 0) after_poll_ = static_cast<std::size_t>(buffer) / 4 * 3;
     }
 
     /// Room for a payload, or null: refused() says why.

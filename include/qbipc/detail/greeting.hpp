@@ -267,19 +267,6 @@ Result<void> acknowledge(int socket) {
     return fail_system(sent < 0 ? static_cast<int>(-sent) : EAGAIN);
 }
 
-/// Gives a socket at least the usual room for what its peer hasn't read, where the system's default is less: frames of
-/// 64 KiB then go out whole.
-template <class Kernel>
-void widen(int socket) noexcept {
-    constexpr int usual = 212992;
-    int size = 0;
-    socklen_t length = sizeof size;
-    if (Kernel::getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 && size < usual) {
-        constexpr int half = usual / 2;  // the kernel doubles it, for its bookkeeping
-        Kernel::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &half, sizeof half);
-    }
-}
-
 /// E: the pair of stream sockets that carries what the client's loop is to notice.
 struct EventPair {
     Descriptor service, client;

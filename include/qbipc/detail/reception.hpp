@@ -62,11 +62,11 @@ public:
             }
             guests_.push_back(std::make_unique<Guest>(Guest{std::move(**visitor), uid, Clock::now()}));
             Guest& guest = *guests_.back();
+            advance(hooks, reinterpret_cast<std::uint64_t>(&guest));  // most have said already what they want
+            if (guest.gone) continue;
             if (auto attached = guest.visitor.attach(epoll, reinterpret_cast<std::uint64_t>(&guest) | guest_bit);
                 !attached)
                 refuse(guest, attached.error());
-            else
-                advance(hooks, reinterpret_cast<std::uint64_t>(&guest));
         }
     }
 

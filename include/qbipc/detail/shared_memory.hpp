@@ -166,6 +166,6 @@ private:
 };
 
 /// The beginning of each lane that the service pays for, so that a connection that says little costs little to set up.
-inline constexpr std::size_t ready_at_start = std::size_t{16} << 10;
+inline constexpr std::size_t ready_at_start = std::size_t{4} << 10;
 
 }  // namespace qbipc::detail

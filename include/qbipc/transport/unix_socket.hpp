@@ -74,7 +74,6 @@ struct BasicUnixSocket {
 
             detail::StreamParts parts;
             parts.call = guest_.take_socket();
-            detail::widen<Kernel>(parts.call.get());
             parts.event = std::move(event->service);
             parts.max_message = static_cast<std::size_t>(reply.max_message);
             parts.peer = guest_.take_credentials();
@@ -109,7 +108,6 @@ struct BasicUnixSocket {
             if (auto said = detail::acknowledge<Kernel>(socket.get()); !said) return fail(said.error());
             detail::StreamParts parts;
             parts.call = std::move(socket);
-            detail::widen<Kernel>(parts.call.get());
             parts.event = std::move(welcome->descriptors[0]);
             parts.max_message = static_cast<std::size_t>(reply.max_message);
             parts.peer = service;
