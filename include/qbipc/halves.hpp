@@ -54,7 +54,7 @@ Result<Received<answer_of_t<M>>> wait_for(ClientState<T>& state, Pending<M>& pen
         return fail(make_error_code(errc::disconnected));
     if (auto error = state.await_slot(*pending.slot(), party, limit)) return fail(error);
     CallSlot& slot = *pending.slot();
-    auto result = read_answer<M, PlainMemory>({slot.header, slot.payload.data(), slot.payload.size(), true});
+    auto result = read_answer<M, PlainMemory>({{slot.header, slot.payload.data()}, slot.payload.size(), true});
     pending.taken();
     Calls::vacate(slot);
     return result;
