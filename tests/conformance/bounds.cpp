@@ -23,12 +23,6 @@ using qbipc::routes;
 using qbipc::TailView;
 using qbipc::with_tail;
 
-qbipc::Options small_lanes() {
-    qbipc::Options options;
-    options.lane_size = std::size_t{64} << 10;
-    return options;
-}
-
 /// Events as told, and parcels of any size.
 auto telling(std::uint64_t& parcels) {
     return routes(on<Tell>([](auto& session, const Tell& m) {

@@ -142,16 +142,7 @@ TEMPLATE_LIST_TEST_CASE("no more than 4,096 calls are outstanding; the next is r
     options.limits.unanswered = 10000;
     auto service = step<TestType>(keeping(kept), qbipc::same_user_or_root, options);
     auto client = service.connect();
-    std::vector<qbipc::Pending<Later>> calls;
-    while (calls.size() < 4096) {
-        auto call = client.start(Later{1});
-        if (call)
-            calls.push_back(std::move(*call));
-        else
-            REQUIRE(why(call) == errc::lane_full);
-        if (!call || calls.size() % 64 == 0) service.settle();
-    }
-    service.settle();
+    auto calls = start_all(service, client);
     REQUIRE(kept.answers.size() == 4096);
     CHECK(why(client.start(Later{1})) == errc::lane_full);
     CHECK(why(client.start(Later{1}, shortly, [](Result<Number>) {})) == errc::timed_out);  // it waits for one

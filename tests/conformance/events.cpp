@@ -17,12 +17,6 @@ using qbipc::routes;
 using qbipc::TailView;
 using qbipc::with_tail;
 
-qbipc::Options small_lanes() {
-    qbipc::Options options;
-    options.lane_size = 64 << 10;
-    return options;
-}
-
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("ten thousand events arrive in order, each checked", "[event]", Transports) {

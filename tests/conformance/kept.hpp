@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <deque>
 #include <utility>
+#include <vector>
 
 #include <qbipc/answer.hpp>
+#include <qbipc/pending.hpp>
 #include <qbipc/selector.hpp>
 
 #include "conformance/messages.hpp"
+#include "conformance/running.hpp"
 
 namespace conformance {
 
@@ -28,6 +31,22 @@ inline auto keeping(Kept& kept) {
                          qbipc::on<Later>([&](const Later&, qbipc::Answer<Number> answer) {
                              kept.answers.push_back(std::move(answer));
                          }));
+}
+
+/// Starts as many calls as may be outstanding; the service, which keeps their answers, has taken them all.
+template <class Service, class Client>
+std::vector<qbipc::Pending<Later>> start_all(Service& service, Client& client) {
+    std::vector<qbipc::Pending<Later>> calls;
+    while (calls.size() < 4096) {
+        auto call = client.start(Later{1});
+        if (call)
+            calls.push_back(std::move(*call));
+        else
+            REQUIRE(why(call) == errc::lane_full);
+        if (!call || calls.size() % 64 == 0) service.settle();
+    }
+    service.settle();
+    return calls;
 }
 
 inline auto doubling() {

@@ -190,6 +190,13 @@ qbipc::Client<T> connect(const std::string& name, qbipc::Options options = {}) {
     return must(qbipc::Client<T>::connect(name, patience, qbipc::same_user_or_root, std::move(options)));
 }
 
+/// Wishes for the smallest lanes: full soon.
+inline qbipc::Options small_lanes() {
+    qbipc::Options options;
+    options.lane_size = std::size_t{64} << 10;
+    return options;
+}
+
 /// A service that does nothing but when the test gives it a turn: what is in the lanes is then known.
 template <class T, class Selector, class Auth = qbipc::SameUserOrRoot>
 class Stepped {

@@ -42,11 +42,6 @@ auto taking(Taken& taken) {
                       return Copy<Echoed>(Echoed{m.number}, patterned(m.number, 300'000));
                   }));
 }
-qbipc::Options small_lanes() {
-    qbipc::Options options;
-    options.lane_size = 64 << 10;
-    return options;
-}
 constexpr std::size_t large = 500'000;
 
 }  // namespace

@@ -32,12 +32,6 @@ auto serving() {
             held.push_back(std::move(answer));
         }));
 }
-qbipc::Options small_lanes() {
-    qbipc::Options options;
-    options.lane_size = 64 << 10;
-    return options;
-}
-
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("one thread starts calls with functions, another runs them", "[split]", Transports) {

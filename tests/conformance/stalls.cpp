@@ -23,12 +23,6 @@ using qbipc::routes;
 using qbipc::TailView;
 using qbipc::with_tail;
 
-qbipc::Options small_lanes() {
-    qbipc::Options options;
-    options.lane_size = std::size_t{64} << 10;
-    return options;
-}
-
 /// Of a socket's room the kernel tells only once most of it is free.
 using Lanes = std::tuple<qbipc::ShmRing, qbipc::InProcess>;
 
@@ -86,13 +80,7 @@ TEMPLATE_LIST_TEST_CASE("who waits for a slot takes the one that an answer in th
     options.limits.unanswered = 10000;
     auto service = step<TestType>(keeping(kept), qbipc::same_user_or_root, options);
     auto client = service.connect();
-    std::vector<qbipc::Pending<Later>> calls;
-    while (calls.size() < 4096) {
-        auto call = client.start(Later{1});
-        if (call) calls.push_back(std::move(*call));
-        if (!call || calls.size() % 64 == 0) service.settle();
-    }
-    service.settle();
+    auto calls = start_all(service, client);
     REQUIRE(kept.answers.size() == 4096);
     calls.pop_back();
     CHECK(kept.answers.back().send(Number{1}));

@@ -41,7 +41,6 @@ public:
 
     /// Its answer has come: to itself, or to an inner call, which kept it.
     bool done() const noexcept { return done_; }
-    bool kept() const noexcept { return kept_; }
     std::uint32_t correlation() const noexcept { return correlation_; }
     void took() noexcept { done_ = true; }
     ReceivedMessage message() const noexcept { return {{header_, payload_.data()}, payload_.size(), true}; }
@@ -51,7 +50,7 @@ private:
     CallWaiters& all_;
     CallWaiter* outer_;
     std::uint32_t correlation_;
-    bool done_ = false, kept_ = false;
+    bool done_ = false;
     Header header_{};
     std::vector<std::byte> payload_;
 };
@@ -63,7 +62,7 @@ bool CallWaiters::keep(const ReceivedMessage& message) {
         waiter->header_ = message.header;
         waiter->payload_.resize(message.size);
         Memory::copy_in(waiter->payload_.data(), message.payload, message.size);
-        waiter->done_ = waiter->kept_ = true;
+        waiter->done_ = true;
         return true;
     }
     return false;

@@ -309,12 +309,7 @@ private:
         const bool ended = static_cast<bool>(connection.end.ended());
         if (connection.reason == EndReason::disconnected || connection.lingering) {
             connection.push_out(ended);
-            if (connection.responses.has_rest() || connection.events.has_rest()) {
-                if (!connection.charge_outboxes()) {
-                    connection.responses.discard();
-                    connection.events.discard();
-                    return say_farewell(connection);
-                }
+            if ((connection.responses.has_rest() || connection.events.has_rest()) && connection.charge_outboxes()) {
                 if (!connection.lingering) {
                     hot_.forget(connection);  // nobody looks for its requests any more
                     connection.lingering = true;
