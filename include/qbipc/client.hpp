@@ -227,9 +227,9 @@ private:
     explicit Client(std::shared_ptr<detail::ClientState<T>> state) noexcept : state_(std::move(state)) {}
 
     template <class X, class Use>
-    std::error_code exchange(const X& x, TimeLimit& limit, Use&& use) {
+    detail::ErrorCode exchange(const X& x, TimeLimit& limit, Use&& use) {
         if (state_->looks_at_answer()) [[unlikely]]
-            return make_error_code(errc::would_recurse);
+            return errc::would_recurse;
         const std::uint32_t correlation = state_->calls->issue();
         if (auto error = state_->send(x, Kind::call, correlation, limit)) return error;
         return state_->await_answer(correlation, limit, use);

@@ -44,13 +44,14 @@ inline void pause() noexcept {
 }
 
 /// Probes until ready(): true; or until `longest` has passed since the first look at the clock, or `limit`: false.
+/// The first probes go without a pause: it would be felt in the shortest round trips, 25 of 240 ns.
 template <class Ready>
 bool spin_for(Ready& ready, TimeLimit& limit, Clock::duration longest) {
     Clock::time_point end{};
     for (bool first = true;; first = false) {
         for (int probe = 0; probe < probes_per_look; ++probe) {
             if (ready()) return true;
-            pause();
+            if (!first) pause();
         }
         const auto now = Clock::now();
         if (first) end = std::min(Deadline::after(now, longest), limit.deadline().at());

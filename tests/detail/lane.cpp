@@ -31,7 +31,7 @@ TEST_CASE("a frame of any size at any offset arrives byte for byte", "[lane]") {
     CHECK(wrong == 0);
 }
 
-TEST_CASE("a frame touches its own lines and the first word of the next, nothing else", "[lane]") {
+TEST_CASE("a frame touches its own lines and the first words of the next two places, nothing else", "[lane]") {
     const LaneShape shape = small_shape(32);
     std::uint64_t wrong = 0;
     for (std::uint64_t offset = 0; offset < shape.size; offset += line) {
@@ -45,8 +45,11 @@ TEST_CASE("a frame touches its own lines and the first word of the next, nothing
             for (std::uint64_t at = 0; at < shape.size; ++at) {
                 const bool own = at >= start && at < start + header_size + size;
                 const bool next = at >= (start + span) % shape.size && at < (start + span) % shape.size + 8;
+                // Cleared ahead, for a next frame as long as this one.
+                const std::uint64_t second = (start + span) % shape.size + span;
+                const bool beyond = at >= second % shape.size && at < second % shape.size + 8;
                 const bool marker = start != offset && at >= offset && at < offset + 8;
-                if (!own && !next && !marker && lane.data()[at] != std::byte{0xee}) ++wrong;
+                if (!own && !next && !beyond && !marker && lane.data()[at] != std::byte{0xee}) ++wrong;
             }
         }
     }
@@ -92,6 +95,28 @@ TEST_CASE("an empty lane takes a frame of a quarter of it at any offset", "[lane
             CHECK(lane.send(1, static_cast<std::uint32_t>(shape.max_payload())));
         }
     }
+}
+
+TEST_CASE("what was cleared ahead is cleared again once a payload has covered it", "[lane]") {
+    const std::uint32_t covering = GENERATE(49u, 112u, 113u, 400u);
+    CAPTURE(covering);
+    TestLane lane(small_shape(32));
+    REQUIRE(lane.send(1, 48));  // one line, so the place after the next line is cleared
+    std::byte* const to = lane.writer.reserve(covering);
+    REQUIRE(to != nullptr);
+    std::memset(to, 0xff, covering);
+    SECTION("by a frame that is longer") { lane.writer.commit(lane.header(2, covering)); }
+    SECTION("by one that turned out as short as the first") { lane.writer.commit(lane.header(2, 48)); }
+    SECTION("by one that was cancelled") {
+        lane.writer.cancel();
+        REQUIRE(lane.send(2, 48));
+    }
+    Frame frame;
+    REQUIRE(lane.receive(1, 48));
+    REQUIRE(lane.reader.peek(frame));
+    lane.reader.release();
+    CHECK_FALSE(lane.reader.peek(frame));
+    CHECK_FALSE(lane.reader.violated());
 }
 
 TEST_CASE("what was reserved and cancelled leaves no trace", "[lane]") {

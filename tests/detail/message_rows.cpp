@@ -26,8 +26,10 @@ using qbipc::detail::Serialized;
 using qbipc::testing::FakeEnd;
 
 using Bytes = std::vector<std::byte>;
-using Sender = MessageSender<FakeEnd>;
-using Receiver = MessageReceiver<FakeEnd, PlainMemory>;
+using Sender = MessageSender<FakeEnd, Lane::requests>;
+using AnswerSender = MessageSender<FakeEnd, Lane::responses>;
+using Receiver = MessageReceiver<FakeEnd, PlainMemory, Lane::requests>;
+using AnswerReceiver = MessageReceiver<FakeEnd, PlainMemory, Lane::responses>;
 
 Bytes pattern(std::size_t size, unsigned seed = 1) {
     Bytes bytes(size);
@@ -38,13 +40,15 @@ Header header(std::uint32_t correlation = 5) { return {0, Kind::one_way, 0, 3, 4
 const auto no_wait = [] { return make_error_code(errc::timed_out); };
 
 /// The next message, however many frames it takes.
-bool next(Receiver& receiver, FakeEnd& end, ReceivedMessage& message) {
+template <class R>
+bool next(R& receiver, FakeEnd& end, ReceivedMessage& message) {
     auto frames = static_cast<std::size_t>(-1);
     return receiver.next(end, message, frames);
 }
 
 /// The next message's bytes, released.
-std::optional<Bytes> take(Receiver& receiver, FakeEnd& end) {
+template <class R>
+std::optional<Bytes> take(R& receiver, FakeEnd& end) {
     ReceivedMessage message;
     if (!next(receiver, end, message)) return std::nullopt;
     Bytes bytes(message.payload, message.payload + message.size);
@@ -68,8 +72,8 @@ Header abandon() { return {0, Kind::abandon, 0, 3, 4, 5}; }
 
 TEST_CASE("messages of every size go out as frames or rows and come back whole", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::requests);
-    Receiver receiver(Lane::requests);
+    Sender sender;
+    Receiver receiver;
     for (const std::size_t max_frame : {std::size_t{1024}, std::size_t{64} << 10, std::size_t{1} << 20}) {
         end.largest_frame = max_frame;
         for (const std::size_t size :
@@ -91,7 +95,7 @@ TEST_CASE("messages of every size go out as frames or rows and come back whole",
 
 TEST_CASE("a message over the limit sends nothing", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::requests);
+    Sender sender;
     const auto bytes = pattern(end.largest_message + 1);
     CHECK(sender.send(end, Serialized{bytes}, header()) == errc::message_too_large);
     CHECK(sender.send_waiting(end, Serialized{bytes}, header(), no_wait) == errc::message_too_large);
@@ -105,8 +109,8 @@ TEST_CASE("a message over the limit sends nothing", "[rows]") {
 
 TEST_CASE("with no room at all nothing is sent; once begun, the rest is kept and goes out first", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::requests);
-    Receiver receiver(Lane::requests);
+    Sender sender;
+    Receiver receiver;
     const auto large = pattern(500'000), small = pattern(10, 9);
     end.room = 0;
     CHECK(sender.send(end, Serialized{large}, header()) == errc::lane_full);
@@ -127,8 +131,8 @@ TEST_CASE("with no room at all nothing is sent; once begun, the rest is kept and
 
 TEST_CASE("a row given up after any number of pieces is dropped, and the next message is whole", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::requests);
-    Receiver receiver(Lane::requests);
+    Sender sender;
+    Receiver receiver;
     const auto large = pattern(640'000), small = pattern(10, 9);
     for (std::size_t pieces = 0; pieces <= 9; ++pieces) {
         CAPTURE(pieces);
@@ -148,8 +152,8 @@ TEST_CASE("a row given up after any number of pieces is dropped, and the next me
 
 TEST_CASE("a wait for room goes on where it stopped", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::requests);
-    Receiver receiver(Lane::requests);
+    Sender sender;
+    Receiver receiver;
     const auto large = pattern(640'000);
     end.room = 3;
     std::optional<Bytes> got;
@@ -167,8 +171,8 @@ TEST_CASE("a wait for room goes on where it stopped", "[rows]") {
 
 TEST_CASE("what finds no room is kept in order, as far as the limit goes", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::responses);
-    Receiver receiver(Lane::responses);
+    AnswerSender sender;
+    AnswerReceiver receiver;
     const Header answer{0, Kind::answer, 0, 3, 4, 5};
     end.room = 1;
     std::vector<Bytes> sent;
@@ -200,8 +204,8 @@ TEST_CASE("what finds no room is kept in order, as far as the limit goes", "[row
 
 TEST_CASE("an outbox that is never empty doesn't grow with all that went through it", "[rows]") {
     FakeEnd end;
-    Sender sender(Lane::responses);
-    Receiver receiver(Lane::responses);
+    AnswerSender sender;
+    AnswerReceiver receiver;
     const Header answer{0, Kind::answer, 0, 3, 4, 5};
     const auto bytes = pattern(10'000);
     end.room = 1;
@@ -221,8 +225,8 @@ TEST_CASE("whatever room there is and whoever gives up, messages arrive whole, i
     qbipc::testing::Random random(81);
     FakeEnd end;
     end.largest_frame = 512;
-    Sender sender(Lane::requests);
-    Receiver receiver(Lane::requests);
+    Sender sender;
+    Receiver receiver;
     std::vector<Bytes> accepted;
     std::size_t received = 0;
     const auto receive = [&] {
@@ -270,7 +274,7 @@ TEST_CASE("whatever room there is and whoever gives up, messages arrive whole, i
 
 TEST_CASE("what no honest peer sends is a violation, and stays one", "[rows]") {
     FakeEnd end;
-    Receiver receiver(Lane::requests);
+    Receiver receiver;
     ReceivedMessage message;
     const auto put = [&](const Header& of, Bytes payload) { end.put(Lane::requests, of, std::move(payload)); };
     const auto big = std::size_t{1} << 20;
@@ -314,7 +318,7 @@ TEST_CASE("what no honest peer sends is a violation, and stays one", "[rows]") {
 
 TEST_CASE("no more frames are taken than the receiver was allowed, pieces and abandoned rows included", "[rows]") {
     FakeEnd end;
-    Receiver receiver(Lane::requests);
+    Receiver receiver;
     ReceivedMessage message;
     for (int i = 0; i < 10; ++i) {
         end.put(Lane::requests, row(), first_piece(100, 10));
@@ -338,7 +342,7 @@ TEST_CASE("no more frames are taken than the receiver was allowed, pieces and ab
 
 TEST_CASE("a row is one message with the ids of its first piece", "[rows]") {
     FakeEnd end;
-    Receiver receiver(Lane::requests);
+    Receiver receiver;
     end.put(Lane::requests, {0, Kind::call, Header::row, 3, 4, 5}, first_piece(30, 10));
     ReceivedMessage message;
     CHECK_FALSE(next(receiver, end, message));
@@ -356,7 +360,7 @@ TEST_CASE("a row is one message with the ids of its first piece", "[rows]") {
 
 TEST_CASE("memory grows with what has come, not with what was announced", "[rows]") {
     FakeEnd end;
-    Receiver receiver(Lane::requests);
+    Receiver receiver;
     ReceivedMessage message;
     end.put(Lane::requests, row(), first_piece(std::size_t{1} << 20, 100));
     CHECK_FALSE(next(receiver, end, message));
@@ -375,8 +379,8 @@ TEST_CASE("memory grows with what has come, not with what was announced", "[rows
 TEST_CASE("a row that lack of memory breaks off is abandoned: what follows is whole", "[rows]") {
     for (const bool waiting : {false, true}) {
         FakeEnd end;
-        Sender sender(Lane::requests);
-        Receiver receiver(Lane::requests);
+        Sender sender;
+        Receiver receiver;
         end.memory = 2;
         const auto message = pattern(500'000);
         const Serialized x{message};
@@ -394,10 +398,10 @@ TEST_CASE("a row that lack of memory breaks off is abandoned: what follows is wh
 TEST_CASE("a spare that a row takes over is counted whole, or left where it is", "[rows]") {
     FakeEnd end;
     end.room = static_cast<std::size_t>(-1);
-    Sender sender(Lane::requests);
+    Sender sender;
     qbipc::detail::MemoryAccount account(std::size_t{1} << 20);
     qbipc::detail::Buffer spare;
-    Receiver first(Lane::requests), second(Lane::requests), third(Lane::requests);
+    Receiver first, second, third;
     for (auto* receiver : {&first, &second, &third}) receiver->charge_to(account, spare);
     const auto message = pattern(700'000);
     REQUIRE_FALSE(sender.send(end, Serialized{message}, header()));

@@ -159,7 +159,7 @@ private:
 
     End& end_;
     Calls& calls_;
-    MessageReceiver<End, Memory> responses_{Lane::responses};
+    MessageReceiver<End, Memory, Lane::responses> responses_;
     CallWaiters waiters_;
     bool running_ = false;
     bool sending_ = false;

@@ -14,6 +14,7 @@
 #include <qbipc/detail/answer_desk.hpp>
 #include <qbipc/detail/call_waiter.hpp>
 #include <qbipc/detail/calls.hpp>
+#include <qbipc/detail/error_code.hpp>
 #include <qbipc/detail/loop_descriptor.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
@@ -72,7 +73,7 @@ public:
 
     /// Sends a request now; lane_full where there is no room.
     template <class X>
-    std::error_code send(const X& x, Kind kind, std::uint32_t correlation) {
+    ErrorCode send(const X& x, Kind kind, std::uint32_t correlation) {
         const auto error = requests.send(end, x, header(x, kind, correlation));
         if (!error) [[likely]]
             ++requests_sent;
@@ -81,7 +82,7 @@ public:
 
     /// Sends a request, and waits for room as long as `limit` says.
     template <class X>
-    std::error_code send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
+    ErrorCode send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
         const auto error =
             requests.send_waiting(end, x, header(x, kind, correlation), [&] { return wait_for_room(limit); });
         if (!error) [[likely]]
@@ -90,7 +91,7 @@ public:
     }
 
     /// Gets what waits in the outbox out.
-    std::error_code flush(TimeLimit limit) {
+    ErrorCode flush(TimeLimit limit) {
         while (requests.has_rest()) {
             const auto error = requests.flush(end);
             if (!error) break;
@@ -114,7 +115,7 @@ public:
 
     /// The deadline covers the sending too: it waits for room.
     template <class X>
-    std::error_code start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
+    ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
         if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         for (Backoff backoff; slot == nullptr; slot = calls->open())
@@ -124,7 +125,7 @@ public:
         (void)calls->await(*slot, std::move(then), deadline);
         if (auto error = send(x, Kind::call, correlation, limit)) {
             // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
-            return calls->withdraw_function(*slot) ? error : std::error_code{};
+            return calls->withdraw_function(*slot) ? error : ErrorCode();
         }
         if (loop) loop->bring_forward(deadline);  // the nearest of the calls may be one that is over already
         return {};
@@ -134,9 +135,9 @@ public:
 
     /// Waits for the answer of a call without a slot and gives it to `use`, in place.
     template <class Use>
-    std::error_code await_answer(std::uint32_t correlation, TimeLimit& limit, Use&& use) {
+    ErrorCode await_answer(std::uint32_t correlation, TimeLimit& limit, Use&& use) {
         if (answers.looking()) [[unlikely]]
-            return make_error_code(errc::would_recurse);
+            return errc::would_recurse;
         CallWaiter me(answers.waiters(), correlation);
         Announcing afterwards(*this);
         for (;;) {
@@ -152,8 +153,8 @@ public:
     }
 
     /// Waits until a slot is done.
-    std::error_code await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
-        if (answers.looking()) return make_error_code(errc::would_recurse);
+    ErrorCode await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
+        if (answers.looking()) return errc::would_recurse;
         Announcing afterwards(*this);
         for (;;) {
             const bool more = !answers.take();
@@ -226,12 +227,12 @@ public:
     bool split = false;
 
     // sending
-    MessageSender<End> requests{Lane::requests};
+    MessageSender<End, Lane::requests> requests;
     std::uint64_t requests_sent = 0;
 
     // receiving
     AnswerDesk<End, Memory> answers;
-    MessageReceiver<End, Memory> events{Lane::events};
+    MessageReceiver<End, Memory, Lane::events> events;
     std::uint64_t events_taken = 0, events_missed = 0;
 
 private:
@@ -292,11 +293,11 @@ private:
     bool violated() const noexcept { return answers.violated() || events.violated(); }
 
     /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
-    std::error_code wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
-                                  TimeLimit& limit) {
+    ErrorCode wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
+                            TimeLimit& limit) {
         if ((more || answers.has_put_off()) && !violated()) [[unlikely]] {
             answers.expire();
-            return limit.deadline().passed() ? make_error_code(errc::timed_out) : std::error_code{};
+            return limit.deadline().passed() ? ErrorCode(errc::timed_out) : ErrorCode();
         }
         afterwards.due = true;
         if (auto ended = over()) {
@@ -309,17 +310,17 @@ private:
     /// Answers are taken in meanwhile: a service that has no room for its answers takes no requests, and both would
     /// wait. But no function runs: what it sends would get between the pieces of a message that is half out. And where
     /// an answer is looked at in its lane, it is the one that would be taken: only room is waited for.
-    std::error_code wait_for_room(TimeLimit& limit) {
+    ErrorCode wait_for_room(TimeLimit& limit) {
         if (auto error = end.ended()) return error;
         if (split) return error_of_wait(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
         return wait_while_sending(Lane::requests, limit);
     }
 
-    std::error_code wait_while_sending(LaneSet room, TimeLimit& limit) {
+    ErrorCode wait_while_sending(LaneSet room, TimeLimit& limit) {
         Interest interest{{}, room};
         if (!answers.looking()) {
             const ScopeFlag now(answers.sending());
-            if (!answers.take() && limit.deadline().passed()) return make_error_code(errc::timed_out);
+            if (!answers.take() && limit.deadline().passed()) return errc::timed_out;
             interest.frames = Lane::responses;
         }
         const auto stop = error_of_wait(end.wait(interest, Party::whole, limit, -1));
@@ -329,23 +330,23 @@ private:
 
     /// So many calls are outstanding that there is no slot. A sending half can't be woken by the other one's thread: it
     /// looks again.
-    std::error_code wait_for_slot(TimeLimit& limit, Backoff& backoff) {
+    ErrorCode wait_for_slot(TimeLimit& limit, Backoff& backoff) {
         if (auto error = end.ended()) return error;
         if (!split) {
-            if (answers.looking()) return make_error_code(errc::would_recurse);  // only answers make a slot vacant
+            if (answers.looking()) return errc::would_recurse;  // only answers make a slot vacant
             const ScopeFlag now(answers.sending());
             const std::uint64_t before = answers.taken() + answers.late();
             (void)answers.take();
             if (answers.taken() + answers.late() != before) return {};
             return wait_while_sending({}, limit);
         }
-        if (limit.deadline().passed()) return make_error_code(errc::timed_out);
+        if (limit.deadline().passed()) return errc::timed_out;
         pause_until(limit.deadline(), backoff.next());
         return {};
     }
 
     /// One wait, cut short by the deadline of a function: that isn't the caller's timed_out.
-    std::error_code wait(Interest interest, Party party, TimeLimit& limit) {
+    ErrorCode wait(Interest interest, Party party, TimeLimit& limit) {
         const int alarm = party == Party::receiver && loop ? loop->timer() : -1;
         if (!calls->has_functions()) [[likely]] {
             const auto error = error_of_wait(end.wait(interest, party, limit, alarm));
@@ -357,11 +358,11 @@ private:
         const auto error = error_of_wait(end.wait(interest, party, nearer, alarm));
         if (alarm >= 0) loop->quiet();
         answers.expire();
-        return error == errc::timed_out && nearest < limit.deadline().at() ? std::error_code{} : error;
+        return error == errc::timed_out && nearest < limit.deadline().at() ? ErrorCode() : error;
     }
 
-    static std::error_code error_of_wait(const Result<void>& result) {
-        return result ? std::error_code{} : result.error();
+    static ErrorCode error_of_wait(const Result<void>& result) {
+        return result ? ErrorCode() : ErrorCode(result.error());
     }
 
     void count_event(std::uint32_t number) noexcept {

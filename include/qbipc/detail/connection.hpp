@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <qbipc/answer.hpp>
+#include <qbipc/detail/error_code.hpp>
 #include <qbipc/detail/memory_account.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
@@ -81,10 +82,10 @@ public:
     /// Answers a call: in the lane, or kept until there is room. A reply that can't be sent becomes an error answer, so
     /// that the call is answered once whatever happens.
     template <class X>
-    std::error_code reply(const Header& call, const X& x) {
+    ErrorCode reply(const Header& call, const X& x) {
         const Header header{0, Kind::answer, 0, call.service, call.id, call.correlation};
         const std::size_t size = Outgoing<X>::size(x);
-        std::error_code error;
+        ErrorCode error;
         try {
             error = responses.send_or_keep(end, x, header, limits_.session_bytes);
         } catch (...) {  // what the user gave to build()
@@ -105,11 +106,11 @@ public:
     }
 
     /// Answers a call with an error, which always fits.
-    std::error_code reply_error(const Header& call, std::error_code error) {
+    ErrorCode reply_error(const Header& call, std::error_code error) {
         const Header header{0, Kind::error, 0, call.service, call.id, call.correlation};
         const WireError wire = to_wire(error);
         const Serialized payload{std::as_bytes(std::span(&wire, 1))};
-        const std::error_code failed = responses.send_or_keep(end, payload, header, no_limit);
+        const ErrorCode failed = responses.send_or_keep(end, payload, header, no_limit);
         if (responses.has_rest()) owner_.wake(*this);
         if (failed) return failed;
         ++counters.responses;
@@ -118,10 +119,10 @@ public:
     }
 
     template <class X>
-    std::error_code send_event(const X& x) {
-        if (!is_open()) return make_error_code(errc::disconnected);
+    ErrorCode send_event(const X& x) {
+        if (!is_open()) return errc::disconnected;
         const auto [service, event] = ids_of(x);
-        const std::error_code error = events.send(end, x, Header{0, Kind::event, 0, service, event, ++offered_});
+        const ErrorCode error = events.send(end, x, Header{0, Kind::event, 0, service, event, ++offered_});
         if (error) [[unlikely]] {
             counters.lane_full += error == errc::lane_full;
             return error;
@@ -153,14 +154,10 @@ public:
     /// Gets on with what waits for room; of a peer that is gone it is dropped. The end may show there first: it is only
     /// a look at the requests that says `ended`, and none is taken while an answer waits.
     void push_out(bool ended) {
-        for (auto* lane : {&responses, &events}) {
-            if (!lane->has_rest()) continue;
-            const std::error_code stopped = ended ? make_error_code(errc::disconnected) : lane->flush(end);
-            if (!stopped || stopped == errc::lane_full) continue;
-            lane->discard();
-            // Memory for the lane is lacking: what came of a message can't be called back.
-            if (stopped != errc::disconnected) finish(EndReason::quota);
-        }
+        if (responses.has_rest()) [[unlikely]]
+            push_out(responses, ended);
+        if (events.has_rest()) [[unlikely]]
+            push_out(events, ended);
     }
 
     // ---- its life
@@ -224,9 +221,9 @@ public:
 
     End end;
     const SessionId id;
-    MessageReceiver<End, Memory> requests{Lane::requests};
-    MessageSender<End> responses{Lane::responses};
-    MessageSender<End> events{Lane::events};
+    MessageReceiver<End, Memory, Lane::requests> requests;
+    MessageSender<End, Lane::responses> responses;
+    MessageSender<End, Lane::events> events;
     Statistics counters;
     Statistics baseline;                       ///< counters when they were last cleared
     std::shared_ptr<SessionAnchor<T>> anchor;  ///< holds the private data too
@@ -245,6 +242,15 @@ public:
 
 private:
     static constexpr std::size_t no_limit = static_cast<std::size_t>(-1) / 2;
+
+    template <class Sender>
+    [[gnu::noinline]] void push_out(Sender& sender, bool ended) {
+        const ErrorCode stopped = ended ? ErrorCode(errc::disconnected) : sender.flush(end);
+        if (!stopped || stopped == errc::lane_full) return;
+        sender.discard();
+        // Memory for the lane is lacking: what came of a message can't be called back.
+        if (stopped != errc::disconnected) finish(EndReason::quota);
+    }
 
     void answered_one() {
         const bool could = takes_requests();

@@ -39,34 +39,21 @@ struct ReceivedMessage : Frame {
 };
 
 /// The receiving side of one lane over a transport's end. Not thread-safe: a lane has one receiving thread.
-template <TransportEnd End, MemoryPolicy Memory>
+template <TransportEnd End, MemoryPolicy Memory, Lane lane>
 class MessageReceiver {
 public:
-    explicit MessageReceiver(Lane lane) noexcept : lane_(lane), kinds_(lane) {}
-
     /// The next message, which stays until done(). Each frame that it is made of is taken off `frames`: a peer that
     /// sends pieces without end has its turn as any other. False: none now, `frames` is used up, or violated().
     bool next(End& end, ReceivedMessage& message, std::size_t& frames) {
-        while (frames != 0 && end.peek(lane_, message)) {
-            --frames;
-            if (kinds_.has(message.header.kind) && message.header.flags == 0 && !assembling_) [[likely]] {
-                message.size = message.header.size;
-                message.assembled = false;
-                return true;
-            }
-            if (!take_piece(end, message)) return false;
-            if (complete_) {
-                message = {{first_, assembly_.data()}, received_, true};
-                return true;
-            }
-        }
-        return false;
+        if (frames == 0 || !end.peek(lane, message)) return false;
+        --frames;
+        return take_whole(message) || put_together(end, message, frames);
     }
 
     /// The message given last was used; its memory goes back.
     void done(End& end) {
         if (!complete_) [[likely]] {
-            end.release(lane_);
+            end.release(lane);
         } else {
             drop();
         }
@@ -89,20 +76,45 @@ public:
     }
 
 private:
+    static constexpr KindsOf kinds{lane};
+
+    /// Whether the frame that was peeked is a message by itself.
+    bool take_whole(ReceivedMessage& message) const noexcept {
+        if (!kinds.has(message.header.kind) || message.header.flags != 0 || assembling_) [[unlikely]]
+            return false;
+        message.size = message.header.size;
+        message.assembled = false;
+        return true;
+    }
+
+    /// The frame that was peeked is a piece, or a violation: goes on until a message is complete.
+    [[gnu::noinline]] bool put_together(End& end, ReceivedMessage& message, std::size_t& frames) {
+        while (take_piece(end, message)) {
+            if (complete_) {
+                message = {{first_, assembly_.data()}, received_, true};
+                return true;
+            }
+            if (frames == 0 || !end.peek(lane, message)) return false;
+            --frames;
+            if (take_whole(message)) return true;
+        }
+        return false;
+    }
+
     /// Takes one frame of a row and releases it. False: a violation.
-    [[gnu::noinline]] bool take_piece(End& end, const Frame& frame) {
+    bool take_piece(End& end, const Frame& frame) {
         if (over_quota_) return false;
         const bool ok = assembling_ ? continue_row(frame) : begin_row(end, frame);
         if (!ok) {
             violated_ = !over_quota_;
             return false;
         }
-        end.release(lane_);
+        end.release(lane);
         return true;
     }
 
     bool begin_row(End& end, const Frame& frame) {
-        if (!kinds_.has(frame.header.kind) || frame.header.flags != Header::row) return false;
+        if (!kinds.has(frame.header.kind) || frame.header.flags != Header::row) return false;
         if (frame.header.size <= sizeof total_) return false;
         Memory::copy_in(&total_, frame.payload, sizeof total_);
         const std::size_t count = frame.header.size - sizeof total_;
@@ -173,8 +185,6 @@ private:
 
     static constexpr std::size_t most_kept = std::size_t{2} << 20;
 
-    Lane lane_;
-    KindsOf kinds_;
     bool assembling_ = false;
     bool complete_ = false;
     bool violated_ = false;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <qbipc/detail/buffer.hpp>
+#include <qbipc/detail/error_code.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/outgoing.hpp>
@@ -26,11 +27,9 @@ inline constexpr std::size_t row_above = 2 * piece_size;
 
 /// The sending side of one lane over a transport's end. One message at a time is begun; its unsent rest goes out before
 /// anything else. Not thread-safe: a lane has one sending thread.
-template <TransportEnd End>
+template <TransportEnd End, Lane lane>
 class MessageSender {
 public:
-    explicit MessageSender(Lane lane) noexcept : lane_(lane) {}
-
     /// Whether something accepted waits for room.
     bool has_rest() const noexcept { return pending_; }
     std::size_t rest_bytes() const noexcept { return outbox_.size() - outbox_at_; }
@@ -41,21 +40,21 @@ public:
     /// Errors: message_too_large, lane_full (also while an earlier rest waits), disconnected; of built ones, what the
     /// user's function gave. On error nothing was sent.
     template <class X>
-    std::error_code send(End& end, const X& x, Header header) {
+    ErrorCode send(End& end, const X& x, Header header) {
         if (pending_) [[unlikely]] {
             if (auto error = flush(end)) return error;
         }
         const std::size_t size = Outgoing<X>::size(x);
-        if (size > frame_limit<X>(end)) [[unlikely]]
+        if (!fits_frame<X>(end, size)) [[unlikely]]
             return send_row(
-                end, x, header, size, [] { return make_error_code(errc::lane_full); }, true);
+                end, x, header, size, [] { return ErrorCode(errc::lane_full); }, true);
         return send_frame(end, x, header, size);
     }
 
     /// Sends, and calls `wait()` whenever there is no room; it gives an error to stop. A row that has to stop midway is
     /// abandoned: the peer drops what it got of it, for the caller was told that it wasn't sent.
     template <class X, class Wait>
-    std::error_code send_waiting(End& end, const X& x, Header header, Wait&& wait) {
+    ErrorCode send_waiting(End& end, const X& x, Header header, Wait&& wait) {
         while (pending_) {
             const auto error = flush(end);
             if (!error) break;
@@ -63,7 +62,7 @@ public:
             if (auto stop = wait()) return stop;
         }
         const std::size_t size = Outgoing<X>::size(x);
-        if (size > frame_limit<X>(end)) [[unlikely]]
+        if (!fits_frame<X>(end, size)) [[unlikely]]
             return send_row(end, x, header, size, wait, false);
         for (;;) {
             const auto error = send_frame(end, x, header, size);
@@ -77,11 +76,11 @@ public:
     /// Sends, or keeps a copy for flush(): nothing that fits the limit is refused for want of room.
     /// Errors: message_too_large, disconnected; over_quota where the outbox would hold more than `limit` bytes.
     template <class X>
-    std::error_code send_or_keep(End& end, const X& x, Header header, std::size_t limit) {
+    ErrorCode send_or_keep(End& end, const X& x, Header header, std::size_t limit) {
         if constexpr (Outgoing<X>::built) {
             // What doesn't go into one frame lies in private memory anyway: built there once, with room or without.
-            if (Outgoing<X>::size(x) > frame_limit<X>(end)) {
-                if (Outgoing<X>::size(x) > end.max_message()) return make_error_code(errc::message_too_large);
+            if (!fits_frame<X>(end, Outgoing<X>::size(x))) {
+                if (Outgoing<X>::size(x) > end.max_message()) return ErrorCode(errc::message_too_large);
                 std::vector<std::byte> whole(Outgoing<X>::size(x));
                 const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
                 if (!used) return used.error();
@@ -100,12 +99,12 @@ public:
     }
 
     /// Gets on with what waits. No error: all is out. lane_full: something is left.
-    std::error_code flush(End& end) {
+    ErrorCode flush(End& end) {
         if (abandon_) {
-            if (end.reserve(lane_, 0) == nullptr) return end.refused(lane_);
+            if (end.reserve(lane, 0) == nullptr) return end.refused(lane);
             Header header = row_;
             header.kind = Kind::abandon, header.size = 0, header.flags = 0;
-            end.commit(lane_, header);
+            end.commit(lane, header);
             abandon_ = false;
         }
         while (outbox_at_ < outbox_.size()) {
@@ -143,28 +142,25 @@ private:
     };
 
     template <class X>
-    static std::size_t frame_limit(const End& end) noexcept {
-        if constexpr (Outgoing<X>::built)
-            return std::min<std::size_t>(end.max_frame(), end.max_message());
-        else
-            return std::min(
-                {static_cast<std::size_t>(end.max_frame()), row_above, static_cast<std::size_t>(end.max_message())});
+    static bool fits_frame(const End& end, std::size_t size) noexcept {
+        return size <= end.max_frame() && size <= end.max_message() && (Outgoing<X>::built || size <= row_above);
     }
 
     template <class X>
-    std::error_code send_frame(End& end, const X& x, Header& header, std::size_t size) {
-        std::byte* const to = end.reserve(lane_, size);
+    ErrorCode send_frame(End& end, const X& x, Header& header, std::size_t size) {
+        std::byte* const to = end.reserve(lane, size);
         if (to == nullptr) [[unlikely]]
-            return end.refused(lane_);
+            return end.refused(lane);
         if constexpr (Outgoing<X>::built) {
             const Result<std::size_t> used = build_in(end, x, to);
             // Here lane_full means that there is no room; what the user's function says is its own affair.
-            if (!used) return used.error() == errc::lane_full ? make_error_code(errc::handler_failed) : used.error();
+            if (!used)
+                return used.error() == errc::lane_full ? ErrorCode(errc::handler_failed) : ErrorCode(used.error());
             header.size = static_cast<std::uint32_t>(*used);
         } else {
             header.size = static_cast<std::uint32_t>(Outgoing<X>::write(x, to));
         }
-        end.commit(lane_, header);
+        end.commit(lane, header);
         return {};
     }
 
@@ -173,32 +169,31 @@ private:
     Result<std::size_t> build_in(End& end, const X& x, std::byte* to) {
         struct Cancel {
             End* end;
-            Lane lane;
             ~Cancel() {
                 if (end) end->cancel(lane);
             }
-        } cancel{&end, lane_};
+        } cancel{&end};
         Result<std::size_t> used = Outgoing<X>::write(x, to);
         if (used) cancel.end = nullptr;
         return used;
     }
 
     template <class X, class Wait>
-    [[gnu::noinline]] std::error_code send_row(End& end, const X& x, Header header, std::size_t size, Wait&& wait,
-                                               bool keep_rest) {
-        if (size > end.max_message()) return make_error_code(errc::message_too_large);
+    [[gnu::noinline]] ErrorCode send_row(End& end, const X& x, Header header, std::size_t size, Wait&& wait,
+                                         bool keep_rest) {
+        if (size > end.max_message()) return ErrorCode(errc::message_too_large);
         if constexpr (Outgoing<X>::built) {
             if (keep_rest) {  // the user's function runs only where there is room to begin
-                if (end.reserve(lane_, std::min<std::size_t>(end.max_frame(), piece_size)) == nullptr)
-                    return end.refused(lane_);
-                end.cancel(lane_);
+                if (end.reserve(lane, std::min<std::size_t>(end.max_frame(), piece_size)) == nullptr)
+                    return end.refused(lane);
+                end.cancel(lane);
             }
             std::vector<std::byte> whole(size);
             const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
             if (!used) return used.error();
             whole.resize(*used);
             const Serialized message{whole};
-            if (*used <= frame_limit<Serialized>(end)) return send_short(end, message, header, wait);
+            if (fits_frame<Serialized>(end, *used)) return send_short(end, message, header, wait);
             return send_row(end, message, header, *used, wait, keep_rest);
         } else {
             Kept kept{header, size, 0, true, false};
@@ -206,7 +201,7 @@ private:
                 const auto error = continue_row(end, x, kept);
                 if (!error) return {};
                 if (error == errc::lane_full && keep_rest) return kept.begun ? append(x, kept) : error;
-                if (auto stop = error == errc::lane_full ? wait() : error) {
+                if (ErrorCode stop = error == errc::lane_full ? ErrorCode(wait()) : error) {
                     if (kept.begun) row_ = header, abandon_ = pending_ = true;
                     return stop;
                 }
@@ -215,7 +210,7 @@ private:
     }
 
     template <class Wait>
-    std::error_code send_short(End& end, const Serialized& message, Header header, Wait&& wait) {
+    ErrorCode send_short(End& end, const Serialized& message, Header header, Wait&& wait) {
         for (;;) {
             const auto error = send_frame(end, message, header, message.payload.size());
             if (error != errc::lane_full) return error;
@@ -225,14 +220,14 @@ private:
 
     /// Sends pieces as long as there is room. lane_full: not all is out.
     template <class X>
-    std::error_code continue_row(End& end, const X& x, Kept& kept) {
+    ErrorCode continue_row(End& end, const X& x, Kept& kept) {
         if (!kept.as_row) return send_frame(end, x, kept.header, kept.size);
         const std::size_t limit = std::min<std::size_t>(end.max_frame(), piece_size);
         do {
             const std::size_t lead = kept.begun ? 0 : sizeof(std::uint64_t);
             const std::size_t count = std::min<std::size_t>(limit - lead, kept.size - kept.sent);
-            std::byte* to = end.reserve(lane_, lead + count);
-            if (to == nullptr) return end.refused(lane_);
+            std::byte* to = end.reserve(lane, lead + count);
+            if (to == nullptr) return end.refused(lane);
             Header header = kept.header;
             if (lead != 0) {
                 std::memcpy(to, &kept.size, sizeof kept.size);
@@ -243,7 +238,7 @@ private:
             }
             Outgoing<X>::copy(x, kept.sent, to + lead, count);
             header.size = static_cast<std::uint32_t>(lead + count);
-            end.commit(lane_, header);
+            end.commit(lane, header);
             kept.begun = true;
             kept.sent += count;
         } while (kept.sent < kept.size);
@@ -251,24 +246,24 @@ private:
     }
 
     template <class X>
-    std::error_code keep(End& end, const X& x, Header header, std::size_t limit) {
+    ErrorCode keep(End& end, const X& x, Header header, std::size_t limit) {
         std::size_t size = Outgoing<X>::size(x);
-        if (size > end.max_message()) return make_error_code(errc::message_too_large);
-        if (size + rest_bytes() > limit) return make_error_code(errc::over_quota);
+        if (size > end.max_message()) return ErrorCode(errc::message_too_large);
+        if (size + rest_bytes() > limit) return ErrorCode(errc::over_quota);
         if constexpr (Outgoing<X>::built) {
             std::vector<std::byte> whole(size);
             const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
             if (!used) return used.error();
             whole.resize(*used);
             const Serialized message{whole};
-            return append(message, {header, *used, 0, *used > frame_limit<Serialized>(end), false});
+            return append(message, {header, *used, 0, !fits_frame<Serialized>(end, *used), false});
         } else {
-            return append(x, {header, size, 0, size > frame_limit<X>(end), false});
+            return append(x, {header, size, 0, !fits_frame<X>(end, size), false});
         }
     }
 
     template <class X>
-    std::error_code append(const X& x, Kept kept) {
+    ErrorCode append(const X& x, Kept kept) {
         if (outbox_at_ > rest_bytes()) {  // what went out of it goes now and then, or it would only grow
             outbox_.drop_front(outbox_at_);
             outbox_at_ = 0;
@@ -284,7 +279,6 @@ private:
     /// An outbox that was just used is worth keeping, up to this size: fresh pages cost more than the copy.
     static constexpr std::size_t most_kept = std::size_t{64} << 10;
 
-    Lane lane_;
     bool pending_ = false;  ///< the outbox isn't empty, or an abandon is due
     bool abandon_ = false;  ///< a row was given up midway: its end is to be announced first
     Header row_{};          ///< of that row

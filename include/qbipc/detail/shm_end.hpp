@@ -130,12 +130,7 @@ public:
         ReceivingLane<Memory>& in = in_of(lane);
         if (standing_.forked()) [[unlikely]]
             return false;
-        if (in.reader.peek(frame)) [[likely]]
-            return true;
-        if (in.reader.take_shown()) credit_shown(in);
-        if (standing_.broken() || in.reader.violated()) [[unlikely]]
-            return peek_last(in, frame);
-        return false;
+        return in.reader.peek(frame) || found_nothing(in, frame);
     }
     void release(Lane lane) noexcept {
         ReceivingLane<Memory>& in = in_of(lane);
@@ -256,9 +251,10 @@ protected:
     }
 
     /// Whether something of the interest may be there, or the end was noticed. After arming and a fence: the last look.
-    bool shows(Interest interest) noexcept {
-        bool any = standing_.has_ended();
-        if (standing_.forked()) return any;
+    bool shows(Interest interest) noexcept { return standing_.has_ended() || finds(interest); }
+    /// The same of the lanes alone, of a connection that stands.
+    bool finds(Interest interest) noexcept {
+        bool any = false;
         if (!interest.frames.empty()) {
             each_in([&](Lane lane, ReceivingLane<Memory>& in) {
                 if (!interest.frames.has(lane)) return;
@@ -362,6 +358,14 @@ private:
             out.refused = errc::lane_full;
         }
         return nullptr;
+    }
+
+    /// What is out of the way of a message that is there.
+    [[gnu::noinline]] bool found_nothing(ReceivingLane<Memory>& in, Frame& frame) noexcept {
+        if (in.reader.take_shown()) credit_shown(in);
+        if (standing_.broken() || in.reader.violated()) [[unlikely]]
+            return peek_last(in, frame);
+        return false;
     }
 
     /// The lane is empty, and no more will be sent: but something may have been published between the look and the end.

@@ -76,9 +76,10 @@ public:
     }
     static void fence() noexcept { Memory::fence(); }
     bool look(Interest interest) noexcept {
-        if (!standing_.forked()) [[likely]]
-            this->announce_credit();
-        return this->shows(interest);
+        if (standing_.has_ended()) [[unlikely]]
+            return true;
+        this->announce_credit();
+        return this->finds(interest);
     }
 
     bool established() const noexcept { return established_; }
