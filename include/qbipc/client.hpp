@@ -82,21 +82,24 @@ public:
         }
     }
 
-    /// As call(); `visit(const View<Reply>&)` looks at the answer where it lies, instead of a copy. It may
-    /// send; where it calls or waits for answers itself, that gives would_recurse.
+    /// As call(), but gives the answer to a function, without an allocation for it: `visit(const Reply&, tail)` gets a
+    /// private copy of the tail, which lives as long as the function runs; `visit(const View<Reply>&)` looks at it
+    /// where it lies; `visit(const Reply&)` leaves a tail alone. It may send; where it calls or waits for answers
+    /// itself, that gives would_recurse.
     template <class X, class Visit>
     [[nodiscard]] Result<void> call(X&& x, TimeLimit limit, Visit&& visit) {
         if constexpr (detail::check_call<X>()) {
             using M = detail::outgoing_message_t<X>;
-            Result<void> result;
-            const auto error = exchange(x, limit, [&](const detail::ReceivedMessage& message) {
-                result = detail::visit_answer<M, MemoryOf<T>>(message, visit);
-            });
-            if (error) return fail(error);
-            return result;
-        } else {
-            return {};
+            if constexpr (detail::check_visit<detail::answer_of_t<M>, Visit>()) {
+                Result<void> result;
+                const auto error = exchange(x, limit, [&](const detail::ReceivedMessage& message) {
+                    result = detail::visit_answer<M, MemoryOf<T>>(message, visit, state_->tail_of_answer);
+                });
+                if (error) return fail(error);
+                return result;
+            }
         }
+        return {};
     }
 
     /// Never right: a call needs a deadline.

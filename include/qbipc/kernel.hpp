@@ -16,6 +16,7 @@
 #include <ctime>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -100,6 +101,7 @@ struct LinuxKernel {
     /// Gives -EINTR.
     static int sleep(const timespec& span) noexcept { return -::clock_nanosleep(CLOCK_MONOTONIC, 0, &span, nullptr); }
     static Clock::time_point now() noexcept { return Clock::now(); }
+    static int yield() noexcept { return ::sched_yield(); }
 
     // ---- descriptors
     static ssize_t read(int fd, void* data, std::size_t size) noexcept {

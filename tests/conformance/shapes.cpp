@@ -252,6 +252,33 @@ TEMPLATE_LIST_TEST_CASE("a message is built in place, once, and may use less tha
     CHECK(client.call(build<Double>(0, [](Double& m) { m.value = 21; }), patience)->value == 42);
 }
 
+TEMPLATE_LIST_TEST_CASE("a function gets an answer as a copy, or as it lies, or without its tail", "[shape]",
+                        Transports) {
+    auto service = run<TestType>(echoing());
+    auto client = connect<TestType>(service.name);
+    for (const std::size_t size : {std::size_t{0}, std::size_t{100}, std::size_t{50'000}, std::size_t{500'000}}) {
+        CAPTURE(size);
+        const auto tail = patterned(7, size);
+        int right = 0;
+        REQUIRE(client.call(with_tail(Echo{7}, tail), patience, [&](const Echoed& echoed, TailView<std::byte> copy) {
+            right += echoed.number == 7 && is_patterned(copy, 7, size);
+        }));
+        REQUIRE(client.call(with_tail(Echo{7}, tail), patience,
+                            [&](const Echoed&, std::span<const std::byte> copy) { right += copy.size() == size; }));
+        REQUIRE(client.call(with_tail(Echo{7}, tail), patience, [&](const qbipc::View<Echoed>& echoed) {
+            right += echoed->number == 7 && is_patterned(echoed.tail(), 7, size);
+        }));
+        REQUIRE(client.call(with_tail(Echo{7}, tail), patience,
+                            [&](const Echoed& echoed) { right += echoed.number == 7; }));
+        // One that would take anything gets all there is.
+        REQUIRE(client.call(with_tail(Echo{7}, tail), patience,
+                            [&](const auto& echoed) { right += echoed.tail().size() == size; }));
+        REQUIRE(client.call(Double{4}, patience, [&](const auto& number) { right += number->value == 8; }));
+        REQUIRE(client.call(Double{4}, patience, [&](const Number& number) { right += number.value == 8; }));
+        CHECK(right == 7);
+    }
+}
+
 TEMPLATE_LIST_TEST_CASE("a build that gives an error sends nothing, and its place isn't lost", "[shape]", Transports) {
     auto service = run<TestType>(echoing());
     auto client = connect<TestType>(service.name);

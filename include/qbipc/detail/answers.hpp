@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <qbipc/detail/check_handler.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/wire_error.hpp>
 #include <qbipc/error.hpp>
@@ -51,18 +52,33 @@ Result<Received<answer_of_t<M>>> read_answer(const ReceivedMessage& message) {
     return payload.template received<answer_of_t<M>>();
 }
 
-/// An answer, looked at where it lies.
+/// What the function of a call takes: the answer where it lies, or a private copy of what has a tail.
+template <class R, class Visit>
+consteval bool check_visit() {
+    constexpr bool visit_takes_the_reply = (HasTail<R> && Takes<Visit, const R&, TailView<tail_of_t<R>>>) ||
+                                           Takes<Visit, const View<R>&> || Takes<Visit, const R&>;
+    static_assert(visit_takes_the_reply,
+                  "this function can't take the answer: call() with a function needs a callable with (const Reply&), "
+                  "(const Reply&, tail) or (const qbipc::View<Reply>&)");
+    return visit_takes_the_reply;
+}
+
+/// An answer, given to a function. `scratch`: private memory for its tail, which a view doesn't need.
 template <class M, MemoryPolicy Memory, class Visit>
-Result<void> visit_answer(const ReceivedMessage& message, Visit&& visit) {
+Result<void> visit_answer(const ReceivedMessage& message, Visit&& visit, std::vector<std::byte>& scratch) {
     using R = answer_of_t<M>;
     if (message.header.kind == Kind::error) return fail(error_of<M, Memory>(message));
-    std::vector<std::byte> unused;
-    const Incoming<Memory> payload(message.payload, message.size, unused, message.assembled);
+    const Incoming<Memory> payload(message.payload, message.size, scratch, message.assembled);
     if (!payload.template fits<R>()) return fail(make_error_code(errc::wrong_size));
-    if constexpr (HasTail<R>)
-        visit(View<R>(payload.template fixed<R>(), payload.template tail_in_place<R>()));
+    const R fixed = payload.template fixed<R>();
+    if constexpr (HasTail<R> && Takes<Visit, const R&, TailView<tail_of_t<R>>>)
+        visit(fixed, TailView<tail_of_t<R>>(payload.template tail_copy<R>()));
+    else if constexpr (!Takes<Visit, const View<R>&>)
+        visit(fixed);
+    else if constexpr (HasTail<R>)
+        visit(View<R>(fixed, payload.template tail_in_place<R>()));
     else
-        visit(View<R>(payload.template fixed<R>(), {}));
+        visit(View<R>(fixed, {}));
     return {};
 }
 

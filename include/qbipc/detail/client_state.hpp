@@ -19,6 +19,7 @@
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
 #include <qbipc/detail/scope_flag.hpp>
+#include <qbipc/detail/stream_rest.hpp>
 #include <qbipc/detail/waiting.hpp>
 #include <qbipc/event.hpp>
 #include <qbipc/outgoing.hpp>
@@ -188,8 +189,12 @@ public:
             if (!count && taken == 0) return count;
             taken += count.value_or(0);
             if (taken != 0) {
-                if (!more || taken >= most_at_once || limit.deadline().passed()) return taken;
+                if (more && taken < most_at_once && !limit.deadline().passed()) continue;
+                stream_.took(taken);
+                if (!more) stream_.emptied();
+                return taken;
             } else {
+                if (may_rest<T> && stream_.due() && !limit.is_zero()) stream_.rest();
                 Interest interest{Lane::responses | Lane::events, {}};
                 if (!split && requests.has_rest()) interest.room = Lane::requests;
                 if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return fail(stop);
@@ -234,6 +239,7 @@ public:
     AnswerDesk<End, Memory> answers;
     MessageReceiver<End, Memory, Lane::events> events;
     std::uint64_t events_taken = 0, events_missed = 0;
+    std::vector<std::byte> tail_of_answer;  ///< while a function looks at it: events have their own
 
 private:
     using Desk = AnswerDesk<End, Memory>;
@@ -395,6 +401,7 @@ private:
     bool announces_ = false;    ///< a loop watches: fd() was asked for
     bool alarm_set_ = false;
     std::uint32_t last_event_ = 0;
+    StreamRest stream_;               ///< of events
     std::vector<std::byte> scratch_;  ///< tails of events
 };
 

@@ -134,6 +134,9 @@ public:
         return {};
     }
 
+    /// Answers sent and still to be sent: moves with each call that is taken.
+    std::uint64_t owed() const noexcept { return counters.responses + counters.calls_waiting; }
+
     // ---- deferred answers
 
     /// One more call is to be answered later.

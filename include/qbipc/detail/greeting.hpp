@@ -196,6 +196,11 @@ inline std::size_t take_descriptors(msghdr& message, std::array<Descriptor, most
     return have;
 }
 
+/// How often a client looks for the reply before it sleeps for it: about as long as a service takes to make a session,
+/// and as a sleep and its end cost. Connecting and disconnecting took 190 us without, 140 with; over sockets 84 and 40.
+/// On one core each look gives way to the service.
+inline constexpr int looks_before_sleep = 200;
+
 /// The client's part: says hello, waits for the reply, takes what comes with it.
 ///
 /// Blocking: until the deadline. Errors: timed_out; disconnected (the service hung up without a word); moved_error();
@@ -227,6 +232,7 @@ Result<Welcome> shake_hands(int socket, const Hello& hello, Deadline deadline) {
     HandshakeBytes bytes{};
     std::size_t descriptors = 0;
     bool cut = false;
+    int looks_left = looks_before_sleep;
     for (std::size_t have = 0; have < bytes.size();) {
         iovec part{bytes.data() + have, bytes.size() - have};
         // Room for all that one message may bring: what doesn't fit could only be guessed at.
@@ -238,7 +244,12 @@ Result<Welcome> shake_hands(int socket, const Hello& hello, Deadline deadline) {
         message.msg_controllen = control.size();
         const auto count = Kernel::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (count == -EAGAIN) {
-            if (const auto error = wait_for(POLLIN)) return fail(error);
+            if (looks_left > 0) {
+                --looks_left;
+                Kernel::yield();
+            } else if (const auto error = wait_for(POLLIN)) {
+                return fail(error);
+            }
             continue;
         }
         if (count < 0 && !means_gone(count)) return fail_system(static_cast<int>(-count));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <qbipc/detail/connection.hpp>
+#include <qbipc/detail/stream_rest.hpp>
 #include <qbipc/time.hpp>
 #include <qbipc/transport.hpp>
 #include <qbipc/wait.hpp>
@@ -56,6 +57,14 @@ public:
         return true;
     }
 
+    /// What a session's turn brought: so many messages, whether one of them was a call, and whether they were all.
+    void took(std::size_t messages, bool calls, bool all) noexcept {
+        if (calls) [[likely]]
+            return stream_.answered();
+        stream_.took(messages);
+        if (all) stream_.emptied();
+    }
+
     void forget(Connection<T>& session) {
         if (std::exchange(session.hot, false)) std::erase(sessions_, &session);
     }
@@ -64,6 +73,7 @@ public:
     /// Null: it is time to sleep, or to look at everybody else.
     Connection<T>* spin() {
         if (sessions_.empty()) return nullptr;
+        if (may_rest<T> && stream_.due() && sessions_.size() == 1) stream_.rest();  // or it would keep others waiting
         TimeLimit limit = Wait::sleeps ? TimeLimit(forever) : TimeLimit(look_interval);
         Connection<T>* found = nullptr;
         probes_ = 0;
@@ -114,6 +124,7 @@ private:
     }
 
     Wait wait_;
+    StreamRest stream_;
     int probes_ = 0;        ///< of the last spin()
     std::size_t last_ = 0;  ///< whose turn it was
     std::vector<Connection<T>*> sessions_;

@@ -23,6 +23,8 @@ inline constexpr std::uint64_t word_stride = 128;
 inline constexpr std::uint64_t area_header = 4096;
 /// A sender whose frames are taken in time stays within this much of its lane, so that small traffic stays small.
 inline constexpr std::uint64_t lane_window = std::uint64_t{64} << 10;
+/// The same for frames that are large beside lane_window.
+inline constexpr std::uint64_t large_window = std::uint64_t{4} << 20;
 /// A writer's memory is populated in steps of this much.
 inline constexpr std::uint64_t populate_step = std::uint64_t{64} << 10;
 inline constexpr std::uint64_t min_lane = std::uint64_t{64} << 10;

@@ -233,6 +233,7 @@ private:
             return 0;
         }
         if (!connection.opened && !open(hooks, connection)) return 0;
+        const std::uint64_t owed = connection.owed();
         std::size_t left = share;
         bool gone = false;
         for (;;) {
@@ -256,6 +257,7 @@ private:
                 return used;
             }
             if (left == 0) {
+                hot_.took(used, connection.owed() != owed, false);
                 ready_.add(connection);
                 return used;
             }
@@ -263,7 +265,10 @@ private:
                 connection.finish(connection.why_ended());
                 return used;
             }
-            if (running_ && hot_.keep(connection)) return used;
+            if (running_ && hot_.keep(connection)) {
+                hot_.took(used, connection.owed() != owed, true);
+                return used;
+            }
             const Interest interest = connection.interest();
             connection.end.arm(interest);
             T::ServiceEnd::fence();

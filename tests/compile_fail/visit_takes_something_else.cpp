@@ -1,0 +1,5 @@
+// expect: this function can't take the answer: call\(\) with a function needs a callable with \(const Reply&\)
+// SPDX-License-Identifier: BSL-1.0
+#include "messages.hpp"
+
+auto called = connect() -> call(Add{1, 2}, 1s, [](const Clear&) {});
