@@ -184,8 +184,8 @@ int main(int argc, char** argv) {
         const pid_t writer = bench.is_service(region) ? bench.client_pid() : bench.service_pid();
         Path path;
         bench.round(region, [&](Tracee& victim) {
-            do path.add(victim.at());
-            while (victim.step() == Tracee::Stop::step);
+            while (path.step(victim) == Tracee::Stop::step) {
+            }
             return std::string("at its end");
         });
         const auto flip = [&](std::size_t k, std::size_t which, std::size_t value) {

@@ -149,7 +149,7 @@ private:
         Board& b = *board;
         for (Board::Count* count :
              {&b.connects, &b.disconnects, &b.bye, &b.other_end, &b.calls, &b.jots, &b.torn, &b.data, &b.began, &b.warm,
-              &b.published, &b.seen_size, &b.seen, &b.result})
+              &b.gate, &b.published, &b.seen_size, &b.seen, &b.result})
             *count = 0;
     }
 
@@ -202,8 +202,11 @@ private:
         if (!region.alone) {
             ::send(socket_, &region.order, 1, MSG_NOSIGNAL);
             if (region.opens) {
-                begins = victim.run() == Tracee::Stop::marker && comes_true([&] { return board->published > 0; });
+                begins = victim.run() == Tracee::Stop::marker;
+                board->gate = 1;
+                begins = begins && comes_true([&] { return board->published > 0; });
             } else {
+                board->gate = 1;
                 begins = comes_true([&] { return board->began > 0; });
             }
             begins = begins && comes_true([&] { return asleep(client_); });

@@ -21,8 +21,7 @@ constexpr std::size_t most_kills_in_full = 20'000;
 Torment record(Path& path, bool& whole) {
     return [&path, &whole](Tracee& victim) -> std::string {
         for (;;) {
-            path.add(victim.at());
-            const auto stop = victim.step();
+            const auto stop = path.step(victim);
             if (stop == Tracee::Stop::step) continue;
             whole = stop == Tracee::Stop::marker;
             if (whole) whole = victim.run() == Tracee::Stop::died && WIFEXITED(victim.status()) && WEXITSTATUS(victim.status()) == 0;
@@ -39,8 +38,8 @@ Torment die_at(const Path& path, std::size_t k, bool step_by_step, bool& strayed
             strayed = stop != Tracee::Stop::step;
         } else {
             Path walked;
-            for (walked.add(victim.at()); walked.size() <= k; walked.add(victim.at()))
-                if (victim.step() != Tracee::Stop::step) break;
+            while (walked.size() < k && walked.step(victim) == Tracee::Stop::step) {
+            }
         }
         return "--at " + std::to_string(k) + ' ' + name_of(path.address(k));
     };

@@ -58,9 +58,11 @@ int serve(Board& board, const std::string& name) {
                             if (note.sequence != session->last + 1 || !is_pattern(note.sequence, text)) ++board.torn;
                             session->last = note.sequence;
                             // Best effort: whoever stands still misses some.
-                            for (auto& each : session.sessions())
-                                if (note.sequence % 16 == 0)
-                                    (void)each.send(with_tail(Tick{++each->ticks}, patterned(each->ticks, 300)));
+                            if (note.sequence % 16 == 0)
+                                for (auto& each : session.sessions()) {
+                                    ++each->ticks;
+                                    (void)each.send(with_tail(Tick{each->ticks}, patterned(each->ticks, 300)));
+                                }
                             return Copy<Note>(note, text);
                         })),
         {}, options);

@@ -108,8 +108,10 @@ int serve(Books& books, const std::string& name, const std::string& flag) {
                         }),
                         on<Note>([enter](auto& session, const Note& note, std::string_view text) {
                             enter(session, note.client, note.sequence, text);
-                            if (note.sequence % 4 == 0)
-                                (void)session.send(with_tail(Tick{++session->ticks}, patterned(session->ticks, 500)));
+                            if (note.sequence % 4 == 0) {
+                                ++session->ticks;
+                                (void)session.send(with_tail(Tick{session->ticks}, patterned(session->ticks, 500)));
+                            }
                             return Copy<Note>(note, text);
                         }),
                         on<Jot>([enter](auto& session, const Jot& jot, std::string_view text) {

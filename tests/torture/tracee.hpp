@@ -76,6 +76,16 @@ public:
         return registers.rip;
     }
 
+    /// Where it is at a repeated string instruction: to the end of that. `rep movsb` over a long message is a step for
+    /// each byte.
+    Stop finish_repeated(std::uintptr_t address) {
+        errno = 0;
+        const long bytes = ::ptrace(PTRACE_PEEKTEXT, pid(), address, nullptr);
+        if ((bytes & 0xff) != 0xf3) return step();
+        const bool rex = (bytes >> 8 & 0xf0) == 0x40;
+        return run_to(address + (rex ? 3 : 2), 1);
+    }
+
     /// From a marker to the `occurrence`-th time that it is about to execute the instruction at `address`.
     Stop run_to(std::uintptr_t address, unsigned occurrence) {
         for (;;) {
@@ -100,13 +110,13 @@ private:
         ::ptrace(how, pid(), nullptr, signal);
         for (unsigned looks = 0;; ++looks) {
             const pid_t got = ::waitpid(pid(), &status_, nudge ? WNOHANG : 0);
-            if (got == 0) {
+            if (got == 0 && !overdue) {
                 ::usleep(100);
                 if (looks == 20) nudge();
                 continue;
             }
-            if (got < 0) {
-                if (errno == EINTR && !overdue) continue;
+            if (got <= 0) {
+                if (got < 0 && errno == EINTR && !overdue) continue;
                 kill();
                 return Stop::died;
             }
@@ -160,10 +170,13 @@ private:
 /// counts once.
 class Path {
 public:
-    void add(std::uintptr_t address) {
-        if (!addresses_.empty() && addresses_.back() == address) return;
+    /// Adds where the victim is, and takes it to the next.
+    Tracee::Stop step(Tracee& victim) {
+        const auto address = victim.at();
+        if (!addresses_.empty() && addresses_.back() == address) return victim.finish_repeated(address);
         addresses_.push_back(address);
         occurrences_.push_back(++count_[address]);
+        return victim.step();
     }
     std::size_t size() const { return addresses_.size(); }
     std::uintptr_t address(std::size_t k) const { return addresses_[k]; }
