@@ -219,8 +219,8 @@ private:
         const auto there = begins ? torment(victim) : "before";
         victim.kill();
         const auto death = std::chrono::steady_clock::now();
-        if (!begins) verdicts.fail(where(region, there), "it didn't come so far");
         verdicts.killed();
+        if (!begins) verdicts.fail(where(region, there), "it didn't come so far");
         if (region.alone) return;
         if (region.order == Order::stop_later && !nudged) {
             const Order quiet = Order::keep_quiet;
@@ -232,6 +232,10 @@ private:
         }
         if (told.revents == 0 || ::read(socket_, &outcome, sizeof outcome) != sizeof outcome)
             return verdicts.fail(where(region, there), "the client doesn't notice it");
+        if (!begins)
+            return verdicts.fail(where(region, there), "the client's connect: " + std::to_string(outcome.connect) +
+                                                           ", call: " + std::to_string(outcome.first) + ", error " +
+                                                           std::to_string(outcome.number));
         const auto pid = std::to_string(client_.pid());
         if (!comes_true([&] { return open_descriptors(pid) == client_has_; }))
             verdicts.fail(where(region, there), "the client has " + std::to_string(open_descriptors(pid)) +

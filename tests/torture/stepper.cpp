@@ -14,6 +14,8 @@ using namespace qbipc::testing;
 
 namespace {
 
+/// Seconds after which a death has gone wrong.
+constexpr unsigned patience = 30;
 /// A path from marker to marker is at most so long; beyond, every so-many-th instruction must do.
 constexpr std::size_t most_kills_in_full = 20'000;
 
@@ -66,7 +68,7 @@ int main(int argc, char** argv) {
         if (!only.empty() && only != region.name) continue;
         const auto began = std::chrono::steady_clock::now();
         Tracee::overdue = 0;
-        ::alarm(60);
+        ::alarm(patience);
         Path path;
         bool whole = false;
         bench.begin(region);
@@ -85,7 +87,7 @@ int main(int argc, char** argv) {
             bool strayed = false;
             for (const bool by_steps : {false, true}) {
                 Tracee::overdue = 0;
-                ::alarm(60);
+                ::alarm(patience);
                 const auto most = bench.most_taken;
                 bench.round(region, die_at(path, k, by_steps, strayed));
                 if (strayed) bench.most_taken = most;  // it died somewhere else

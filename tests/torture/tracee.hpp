@@ -13,6 +13,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <functional>
+#include <sched.h>
 #include <string>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -52,8 +53,13 @@ public:
     explicit Tracee(F&& body)
         : kin_([&] {
               ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+              marker();
               return body();
-          }) {}
+          }) {
+        // Who is told to go on before it stands would run past its first marker.
+        while (::waitpid(pid(), &status_, 0) < 0 && errno == EINTR) {
+        }
+    }
     Tracee(const Tracee&) = delete;
     Tracee& operator=(const Tracee&) = delete;
     ~Tracee() = default;
@@ -111,8 +117,12 @@ private:
         for (unsigned looks = 0;; ++looks) {
             const pid_t got = ::waitpid(pid(), &status_, nudge ? WNOHANG : 0);
             if (got == 0 && !overdue) {
-                ::usleep(100);
-                if (looks == 20) nudge();
+                // A step is over in a moment; a sleep may be for ever.
+                if (looks < 300)
+                    ::sched_yield();
+                else
+                    ::usleep(100);
+                if (looks == 320) nudge();
                 continue;
             }
             if (got <= 0) {
