@@ -46,6 +46,8 @@ public:
         if (!good) fail(what);
     }
     long failures() const { return failures_; }
+    /// There is no use in going on: each failure may take its whole deadline.
+    bool hopeless() const { return failures_ >= 8; }
     long kills = 0;
 
     /// The part's last line, which scripts/torture.sh adds up; the exit code. A part that killed nobody tried nothing.

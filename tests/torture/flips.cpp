@@ -180,7 +180,7 @@ int main(int argc, char** argv) {
     long flips = 0, delivered = 0, cut = 0;
     for (const auto& read : reads) {
         const auto& region = read.region;
-        if (!only.empty() && only != region.name) continue;
+        if ((!only.empty() && only != region.name) || findings.hopeless()) continue;
         const pid_t writer = bench.is_service(region) ? bench.client_pid() : bench.service_pid();
         Path path;
         bench.round(region, [&](Tracee& victim) {
@@ -229,11 +229,11 @@ int main(int argc, char** argv) {
             flip(static_cast<std::size_t>(words.number("--at", 0)), static_cast<std::size_t>(words.number("--field", 0)),
                  static_cast<std::size_t>(words.number("--value", 0)));
         } else if (words.full()) {
-            for (std::size_t k = 0; k < path.size(); ++k)
+            for (std::size_t k = 0; k < path.size() && !findings.hopeless(); ++k)
                 for (std::size_t which = 0; which < 8; ++which)
                     for (std::size_t value = 0; value < 6; ++value) flip(k, which, value);
         } else {
-            for (long i = words.number("--flips", 400); i > 0; --i)
+            for (long i = words.number("--flips", 400); i > 0 && !findings.hopeless(); --i)
                 flip(random.below(path.size()), random.below(8), random.below(6));
         }
         std::printf("  %-14s %5zu instructions %7ld flips %6.1f s\n", region.name, path.size(), flips - before,

@@ -278,7 +278,7 @@ public:
         if (!service) return findings_.fail("listen: " + service.error().message());
         const int descriptors = open_descriptors();
         for (std::size_t place = 0; place < names.size(); ++place)
-            for (long time = 0; time < times && findings_.failures() < 20; ++time)
+            for (long time = 0; time < times && !findings_.hopeless(); ++time)
                 one(*service, static_cast<Place>(place), pair[0], descriptors);
         ::close(pair[0]);
         ::close(pair[1]);

@@ -96,9 +96,14 @@ public:
     /// Comes back once it stands still.
     void stop() const {
         ::kill(pid_, SIGSTOP);
+        (void)stands_still();
+    }
+    /// Waits for that.
+    bool stands_still() const {
         int status = 0;
         while (::waitpid(pid_, &status, WUNTRACED) < 0 && errno == EINTR) {
         }
+        return WIFSTOPPED(status);
     }
     void resume() const { ::kill(pid_, SIGCONT); }
 

@@ -80,6 +80,7 @@ struct Counted {
         if (board != nullptr) --board->data;
     }
     Board* board;
+    std::uint64_t handled = 0;  ///< requests that were messages of ours
 };
 
 /// Takes what the regions send, and answers at once. `thorough`: looks at every byte, which is a way too long to be
@@ -94,9 +95,12 @@ auto selector_of(Board& board, bool thorough, Stop stop) {
                 ++board.bye;
             else if (session.reason() != EndReason::lost)
                 ++board.other_end;
+            // What isn't there as a whole may be taken for something that has no function.
+            if (session.statistics().requests != session->handled) ++board.torn;
             ++board.disconnects;
         }),
         on<Add>([&board](auto& session, const Add& add) {
+            ++session->handled;
             if (add.b == 0) {
                 ++board.warm;
             } else {
@@ -105,22 +109,28 @@ auto selector_of(Board& board, bool thorough, Stop stop) {
             }
             return Sum{add.a + add.b};
         }),
-        on<Echo>([&board, thorough](const Echo&, std::string_view text) {
+        on<Echo>([&board, thorough](auto& session, const Echo&, std::string_view text) {
+            ++session->handled;
             ++board.calls;
             if (thorough && text.size() == long_size && !is_pattern(7, text)) ++board.torn;
             if (text.size() != long_size && text.size() != flipped_size) ++board.torn;
             return Copy<Echo>(Echo{}, text);
         }),
-        on<Jot>([&board](const Jot& jot, std::string_view text) {
+        on<Jot>([&board](auto& session, const Jot& jot, std::string_view text) {
+            ++session->handled;
             ++board.jots;
             board.seen_size = text.size();
             if (!is_pattern(jot.sequence, text) || text.size() != jot.client) ++board.torn;
         }),
         on<Wish>([](auto& session, const Wish& wish) {
+            ++session->handled;
             for (std::uint32_t i = 1; i <= wish.count; ++i)
                 (void)session.send(with_tail(Tick{i}, patterned(i, wish.size)));
         }),
-        on<Clear>([stop](const Clear&) { stop(); }));
+        on<Clear>([stop](auto& session, const Clear&) {
+            ++session->handled;
+            stop();
+        }));
 }
 
 /// Patterned text, which says how long it is to be; made before the region that sends it.
@@ -361,14 +371,19 @@ private:
         Ticks ticks;
         auto selector = ticks.selector();
         const Deadline limit(never_mind);
+        std::uint64_t received = 0;
         for (;;) {
             const auto got = client->receive(selector, limit);
-            if (got) continue;
+            if (got) {
+                received += *got;
+                continue;
+            }
             outcome.last = kind_of(got.error(), outcome);
             break;
         }
         outcome.events = ticks.good;
-        outcome.events_wrong = ticks.wrong;
+        // What isn't there as a whole may be taken for something that nobody waits for.
+        outcome.events_wrong = ticks.wrong + (received - ticks.good - ticks.wrong) + client->statistics().late_answers;
         outcome.alive = client->alive() ? 1 : 0;
         return outcome;
     }

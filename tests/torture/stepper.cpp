@@ -61,11 +61,11 @@ int main(int argc, char** argv) {
     for (const auto& region : service_regions<Ring>()) regions.push_back(region);
     const std::string only = words.after("--region");
     const long at = words.number("--at", -1);
-    const auto kills_each = static_cast<std::size_t>(words.number("--kills", 40));
+    const auto kills_each = static_cast<std::size_t>(words.number("--kills", 250));
     Random random(1);
     long instructions = 0, strays = 0;
     for (const auto& region : regions) {
-        if (!only.empty() && only != region.name) continue;
+        if ((!only.empty() && only != region.name) || findings.hopeless()) continue;
         const auto began = std::chrono::steady_clock::now();
         Tracee::overdue = 0;
         ::alarm(patience);
@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
         const std::size_t stride = (path.size() + wanted - 1) / wanted;
         bench.begin(region);
         long kills = 0, region_strays = 0;
-        for (std::size_t k = at >= 0 ? static_cast<std::size_t>(at) : random.below(stride); k < path.size(); k += stride) {
+        for (std::size_t k = at >= 0 ? static_cast<std::size_t>(at) : random.below(stride); k < path.size() && !findings.hopeless(); k += stride) {
             bool strayed = false;
             for (const bool by_steps : {false, true}) {
                 Tracee::overdue = 0;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <qbipc/client.hpp>
 #include <qbipc/qbipc.hpp>
@@ -30,12 +31,22 @@ namespace {
 constexpr std::size_t clients = 8;
 constexpr auto never_mind = 300s;
 
+constexpr std::size_t long_answer = 60'000;  ///< nearly a lane
+struct Long {
+    static constexpr MessageId id = 60;
+    using Reply = Long;
+    using Tail = char;
+    std::uint64_t number = 0;
+};
+
 struct Board {
     std::array<std::atomic<std::uint64_t>, clients> calls{}, wrong{};
     std::array<std::atomic<int>, clients> error{};
     std::atomic<std::uint64_t> standing = 0, sessions = 0, ended = 0, torn = 0, disconnects = 0;
     std::atomic<bool> pause = false;
     std::array<std::atomic<bool>, clients> pausing{};
+    /// Who is to stand still with answers that don't fit its lane on their way.
+    std::array<std::atomic<bool>, clients> stand_still{};
 };
 
 Options small_lanes() {
@@ -64,6 +75,9 @@ int serve(Board& board, const std::string& name) {
                                     (void)each.send(with_tail(Tick{each->ticks}, patterned(each->ticks, 300)));
                                 }
                             return Copy<Note>(note, text);
+                        }),
+                        on<Long>([](const Long& request, std::string_view) {
+                            return Copy<Long>(request, patterned(request.number, long_answer));
                         })),
         {}, options);
     if (!service) return 1;
@@ -87,6 +101,19 @@ int work(Board& board, const std::string& name, std::size_t me) {
             ::usleep(1'000);
         }
         board.pausing[me] = false;
+        if (board.stand_still[me].exchange(false)) {
+            std::vector<Pending<Long>> pending;
+            for (std::uint64_t i = 1; i <= 4; ++i) {
+                auto started = client->start(with_tail(Long{i}, std::string_view()));
+                if (started) pending.push_back(std::move(*started));
+            }
+            ::raise(SIGSTOP);
+            if (pending.size() != 4) ++board.wrong[me];
+            for (std::uint64_t i = 1; i <= pending.size(); ++i) {
+                const auto answer = client->wait(pending[i - 1], never_mind);
+                if (!answer || std::string_view(answer->tail()) != patterned(i, long_answer)) ++board.wrong[me];
+            }
+        }
         // Answers that don't fit a lane stop it, and its service, in the middle of one.
         const auto text = patterned(sequence, random.one_in(50) ? 90'000 : random.below(400));
         const auto answer = client->call(with_tail(Note{me, sequence}, text), never_mind);
@@ -165,7 +192,12 @@ private:
     void one(std::chrono::milliseconds still) {
         const auto which = random_.below(clients);
         ::usleep(static_cast<useconds_t>(random_.below(20'000)));  // in whatever it is doing then
-        clients_[which].stop();
+        if (random_.one_in(2)) {
+            clients_[which].stop();
+        } else {
+            board_->stand_still[which] = true;
+            if (!clients_[which].stands_still()) fail("it doesn't stand still");
+        }
         const auto then = calls();
         if (!comes_true([&] { return everybody_but(which, 100, then); }, 60s))
             fail("beside one who stands still the others don't go on");

@@ -253,7 +253,7 @@ private:
     }
 
     void storm(long kills, std::uint64_t one_service_in) {
-        for (long kill = 0; kill < kills && findings_.failures() < 50; ++kill) {
+        for (long kill = 0; kill < kills && !findings_.hopeless(); ++kill) {
             // Not a wait for anything: where in their work it finds them is what is drawn at random.
             ::usleep(static_cast<useconds_t>(random_.below(3'000)));
             if (one_service_in != 0 && random_.one_in(one_service_in)) {
