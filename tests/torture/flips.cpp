@@ -82,7 +82,8 @@ struct Reading {
 
 class Words64 {
 public:
-    Words64(pid_t pid, const char* area) : memory_(::open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC)) {
+    Words64(pid_t pid, const char* area)
+        : memory_(::open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC)) {
         std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
         for (std::string line; std::getline(maps, line);)
             if (line.find(area) != line.npos && line.find(" rw") != line.npos) base_ = std::stoull(line, nullptr, 16);
@@ -119,7 +120,7 @@ private:
 /// One word, and what it is made: bits of it replaced.
 struct Field {
     const char* name;
-    bool in_frame;      ///< at: from the frame's beginning, or from the area's
+    bool in_frame;  ///< at: from the frame's beginning, or from the area's
     std::uint64_t at;
     unsigned shift, bits;
     std::array<std::uint64_t, 6> values;
@@ -170,11 +171,30 @@ int main(int argc, char** argv) {
 
     const std::vector<Read> reads{
         {{.name = "take_request", .body = Reading::take_request, .order = Order::jot, .ordered = false},
-         "qbipc-client", C::requests(), sizeof(Jot), client_words},
-        {{.name = "take_answer", .body = Reading::take_answer, .taken = &Board::warm, .least = 1, .most = 2, .ordered = false},
-         "qbipc-service", S::responses(), 0, service_words},
-        {{.name = "take_event", .body = Reading::take_event, .taken = &Board::warm, .least = 1, .most = 2, .ordered = false},
-         "qbipc-service", layout::area_header + lane_size, sizeof(Tick), service_words},
+         "qbipc-client",
+         C::requests(),
+         sizeof(Jot),
+         client_words},
+        {{.name = "take_answer",
+          .body = Reading::take_answer,
+          .taken = &Board::warm,
+          .least = 1,
+          .most = 2,
+          .ordered = false},
+         "qbipc-service",
+         S::responses(),
+         0,
+         service_words},
+        {{.name = "take_event",
+          .body = Reading::take_event,
+          .taken = &Board::warm,
+          .least = 1,
+          .most = 2,
+          .ordered = false},
+         "qbipc-service",
+         layout::area_header + lane_size,
+         sizeof(Tick),
+         service_words},
     };
     const std::string only = words.after("--region");
     long flips = 0, delivered = 0, cut = 0;
@@ -196,7 +216,8 @@ int main(int argc, char** argv) {
                 if (victim.run_to(path.address(k), path.occurrence(k)) != Tracee::Stop::step) return here;
                 const Words64 memory(writer, read.area);
                 const std::uint64_t at = field.in_frame ? memory.last_frame(read.lane) + field.at : field.at;
-                const std::uint64_t mask = (field.bits == 64 ? all : (std::uint64_t{1} << field.bits) - 1) << field.shift;
+                const std::uint64_t mask = (field.bits == 64 ? all : (std::uint64_t{1} << field.bits) - 1)
+                                           << field.shift;
                 const std::uint64_t now = memory.get(at);
                 if (!memory.good() || !memory.put(at, (now & ~mask) | (field.values[value] << field.shift & mask)))
                     findings.fail(here + ": can't be written");
@@ -226,7 +247,8 @@ int main(int argc, char** argv) {
         const auto began = std::chrono::steady_clock::now();
         const long before = flips;
         if (words.number("--at", -1) >= 0) {
-            flip(static_cast<std::size_t>(words.number("--at", 0)), static_cast<std::size_t>(words.number("--field", 0)),
+            flip(static_cast<std::size_t>(words.number("--at", 0)),
+                 static_cast<std::size_t>(words.number("--field", 0)),
                  static_cast<std::size_t>(words.number("--value", 0)));
         } else if (words.full()) {
             for (std::size_t k = 0; k < path.size() && !findings.hopeless(); ++k)

@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 /// Nobody spins: a spin is thousands of instructions that only look.
 using Ring = BasicShmRing<Block>;
 
-inline constexpr auto never_mind = 20s;        ///< a wait this long has failed
+inline constexpr auto never_mind = 20s;           ///< a wait this long has failed
 inline constexpr std::size_t long_size = 25'000;  ///< in pieces: a lane's frames end at 16 KiB here
 inline constexpr std::uint32_t few_events = 2;
 inline constexpr std::size_t flipped_size = 40;  ///< of texts that are changed while they are read
@@ -87,50 +87,48 @@ struct Counted {
 /// stepped.
 template <class Stop>
 auto selector_of(Board& board, bool thorough, Stop stop) {
-    return routes<Counted>(
-        on_accept([&board](const Credentials&) { return Counted(board); }),
-        on_connect([&board](auto&) { ++board.connects; }),
-        on_disconnect([&board](auto& session) {
-            if (session.reason() == EndReason::bye)
-                ++board.bye;
-            else if (session.reason() != EndReason::lost)
-                ++board.other_end;
-            // What isn't there as a whole may be taken for something that has no function.
-            if (session.statistics().requests != session->handled) ++board.torn;
-            ++board.disconnects;
-        }),
-        on<Add>([&board](auto& session, const Add& add) {
-            ++session->handled;
-            if (add.b == 0) {
-                ++board.warm;
-            } else {
-                ++board.calls;
-                (void)session.send(with_tail(Tick{1}, patterned(1, 30)));
-            }
-            return Sum{add.a + add.b};
-        }),
-        on<Echo>([&board, thorough](auto& session, const Echo&, std::string_view text) {
-            ++session->handled;
-            ++board.calls;
-            if (thorough && text.size() == long_size && !is_pattern(7, text)) ++board.torn;
-            if (text.size() != long_size && text.size() != flipped_size) ++board.torn;
-            return Copy<Echo>(Echo{}, text);
-        }),
-        on<Jot>([&board](auto& session, const Jot& jot, std::string_view text) {
-            ++session->handled;
-            ++board.jots;
-            board.seen_size = text.size();
-            if (!is_pattern(jot.sequence, text) || text.size() != jot.client) ++board.torn;
-        }),
-        on<Wish>([](auto& session, const Wish& wish) {
-            ++session->handled;
-            for (std::uint32_t i = 1; i <= wish.count; ++i)
-                (void)session.send(with_tail(Tick{i}, patterned(i, wish.size)));
-        }),
-        on<Clear>([stop](auto& session, const Clear&) {
-            ++session->handled;
-            stop();
-        }));
+    return routes<Counted>(on_accept([&board](const Credentials&) { return Counted(board); }),
+                           on_connect([&board](auto&) { ++board.connects; }), on_disconnect([&board](auto& session) {
+                               if (session.reason() == EndReason::bye)
+                                   ++board.bye;
+                               else if (session.reason() != EndReason::lost)
+                                   ++board.other_end;
+                               // What isn't there as a whole may be taken for something that has no function.
+                               if (session.statistics().requests != session->handled) ++board.torn;
+                               ++board.disconnects;
+                           }),
+                           on<Add>([&board](auto& session, const Add& add) {
+                               ++session->handled;
+                               if (add.b == 0) {
+                                   ++board.warm;
+                               } else {
+                                   ++board.calls;
+                                   (void)session.send(with_tail(Tick{1}, patterned(1, 30)));
+                               }
+                               return Sum{add.a + add.b};
+                           }),
+                           on<Echo>([&board, thorough](auto& session, const Echo&, std::string_view text) {
+                               ++session->handled;
+                               ++board.calls;
+                               if (thorough && text.size() == long_size && !is_pattern(7, text)) ++board.torn;
+                               if (text.size() != long_size && text.size() != flipped_size) ++board.torn;
+                               return Copy<Echo>(Echo{}, text);
+                           }),
+                           on<Jot>([&board](auto& session, const Jot& jot, std::string_view text) {
+                               ++session->handled;
+                               ++board.jots;
+                               board.seen_size = text.size();
+                               if (!is_pattern(jot.sequence, text) || text.size() != jot.client) ++board.torn;
+                           }),
+                           on<Wish>([](auto& session, const Wish& wish) {
+                               ++session->handled;
+                               for (std::uint32_t i = 1; i <= wish.count; ++i)
+                                   (void)session.send(with_tail(Tick{i}, patterned(i, wish.size)));
+                           }),
+                           on<Clear>([stop](auto& session, const Clear&) {
+                               ++session->handled;
+                               stop();
+                           }));
 }
 
 /// Patterned text, which says how long it is to be; made before the region that sends it.
@@ -295,9 +293,9 @@ struct Dying {
 /// What a client makes of its service's death.
 struct Outcome {
     enum Error : std::uint32_t { none, disconnected, no_service, other };
-    Error connect = none;   ///< of connect()
-    Error first = none;     ///< of the call that was outstanding
-    Error last = none;      ///< of receiving for ever after
+    Error connect = none;  ///< of connect()
+    Error first = none;    ///< of the call that was outstanding
+    Error last = none;     ///< of receiving for ever after
     std::uint32_t value_wrong = 0, alive = 0;
     std::uint64_t events = 0, events_wrong = 0;
     int number = 0;  ///< of an `other` error
@@ -318,7 +316,8 @@ enum class Order : char { call, call_long, jot, keep_quiet, stop_later };
 template <class T>
 class SurvivingClient {
 public:
-    SurvivingClient(Board& board, std::string name, int socket) : board_(board), name_(std::move(name)), socket_(socket) {}
+    SurvivingClient(Board& board, std::string name, int socket)
+        : board_(board), name_(std::move(name)), socket_(socket) {}
 
     int obey() {
         for (Order order{}; ::read(socket_, &order, 1) == 1;) {
@@ -427,7 +426,8 @@ struct DyingService {
     /// Arms, sleeps, is woken, and stops.
     static int sleep(const std::string& name, Board& board) {
         std::optional<Stopper> stopper;
-        auto service = or_exit(listen<T>(name, selector_of(board, false, [&] { (*stopper)(); }), {}, tight<T>()), "listen");
+        auto service =
+            or_exit(listen<T>(name, selector_of(board, false, [&] { (*stopper)(); }), {}, tight<T>()), "listen");
         stopper = service.stopper();
         marker();
         warm_up(service, board);
@@ -452,8 +452,7 @@ struct DyingService {
     }
     /// Ends with a client in.
     static int close(const std::string& name, Board& board) {
-        std::optional service =
-            or_exit(listen<T>(name, selector_of(board, false, [] {}), {}, tight<T>()), "listen");
+        std::optional service = or_exit(listen<T>(name, selector_of(board, false, [] {}), {}, tight<T>()), "listen");
         marker();
         warm_up(*service, board);
         marker(), marker();

@@ -26,7 +26,9 @@ Torment record(Path& path, bool& whole) {
             const auto stop = path.step(victim);
             if (stop == Tracee::Stop::step) continue;
             whole = stop == Tracee::Stop::marker;
-            if (whole) whole = victim.run() == Tracee::Stop::died && WIFEXITED(victim.status()) && WEXITSTATUS(victim.status()) == 0;
+            if (whole)
+                whole = victim.run() == Tracee::Stop::died && WIFEXITED(victim.status()) &&
+                        WEXITSTATUS(victim.status()) == 0;
             return whole ? "at its end" : "status " + std::to_string(victim.status());
         }
     };
@@ -83,7 +85,8 @@ int main(int argc, char** argv) {
         const std::size_t stride = (path.size() + wanted - 1) / wanted;
         bench.begin(region);
         long kills = 0, region_strays = 0;
-        for (std::size_t k = at >= 0 ? static_cast<std::size_t>(at) : random.below(stride); k < path.size() && !findings.hopeless(); k += stride) {
+        for (std::size_t k = at >= 0 ? static_cast<std::size_t>(at) : random.below(stride);
+             k < path.size() && !findings.hopeless(); k += stride) {
             bool strayed = false;
             for (const bool by_steps : {false, true}) {
                 Tracee::overdue = 0;
@@ -92,7 +95,8 @@ int main(int argc, char** argv) {
                 bench.round(region, die_at(path, k, by_steps, strayed));
                 if (strayed) bench.most_taken = most;  // it died somewhere else
                 ::alarm(0);
-                if (Tracee::overdue) findings.fail(std::string(region.name) + " --at " + std::to_string(k) + ": it hangs");
+                if (Tracee::overdue)
+                    findings.fail(std::string(region.name) + " --at " + std::to_string(k) + ": it hangs");
                 ++kills;
                 if (!strayed) break;
                 ++region_strays;

@@ -62,24 +62,25 @@ int serve(Board& board, const std::string& name) {
     struct Account {
         std::uint64_t last = 0, ticks = 0;
     };
-    auto service = listen<T>(
-        name,
-        routes<Account>(on_connect([&](auto&) { ++board.sessions; }), on_disconnect([&](auto&) { ++board.disconnects; }),
-                        on<Note>([&](auto& session, const Note& note, std::string_view text) {
-                            if (note.sequence != session->last + 1 || !is_pattern(note.sequence, text)) ++board.torn;
-                            session->last = note.sequence;
-                            // Best effort: whoever stands still misses some.
-                            if (note.sequence % 16 == 0)
-                                for (auto& each : session.sessions()) {
-                                    ++each->ticks;
-                                    (void)each.send(with_tail(Tick{each->ticks}, patterned(each->ticks, 300)));
-                                }
-                            return Copy<Note>(note, text);
-                        }),
-                        on<Long>([](const Long& request, std::string_view) {
-                            return Copy<Long>(request, patterned(request.number, long_answer));
-                        })),
-        {}, options);
+    auto service =
+        listen<T>(name,
+                  routes<Account>(
+                      on_connect([&](auto&) { ++board.sessions; }), on_disconnect([&](auto&) { ++board.disconnects; }),
+                      on<Note>([&](auto& session, const Note& note, std::string_view text) {
+                          if (note.sequence != session->last + 1 || !is_pattern(note.sequence, text)) ++board.torn;
+                          session->last = note.sequence;
+                          // Best effort: whoever stands still misses some.
+                          if (note.sequence % 16 == 0)
+                              for (auto& each : session.sessions()) {
+                                  ++each->ticks;
+                                  (void)each.send(with_tail(Tick{each->ticks}, patterned(each->ticks, 300)));
+                              }
+                          return Copy<Note>(note, text);
+                      }),
+                      on<Long>([](const Long& request, std::string_view) {
+                          return Copy<Long>(request, patterned(request.number, long_answer));
+                      })),
+                  {}, options);
     if (!service) return 1;
     ++board.standing;
     return service->run() ? 0 : 1;
@@ -168,9 +169,10 @@ public:
         }
         if (board_->torn != 0) fail("the service got something wrong");
         if (!comes_true([&] { return board_->disconnects == clients; })) fail("sessions stay");
-        std::printf("  %-5s %ld stops, %llu calls; idle beside one who stands still: %.3f %% of a processor, %ld sleeps "
-                    "a second at most\n",
-                    transport_, times + 1, calls_, 100 * busiest_, most_sleeps_);
+        std::printf(
+            "  %-5s %ld stops, %llu calls; idle beside one who stands still: %.3f %% of a processor, %ld sleeps "
+            "a second at most\n",
+            transport_, times + 1, calls_, 100 * busiest_, most_sleeps_);
     }
 
 private:

@@ -98,8 +98,7 @@ int serve(Books& books, const std::string& name, const std::string& flag) {
     options.limits.handshake = 5s;
     auto service = listen<T>(
         name,
-        routes<Account>(on_connect([&](auto&) { ++books.connects; }),
-                        on_disconnect([&](auto& session) {
+        routes<Account>(on_connect([&](auto&) { ++books.connects; }), on_disconnect([&](auto& session) {
                             ++books.disconnects;
                             Life& life = books.life[session->life % most_lives];
                             ++life.ended;
@@ -223,10 +222,11 @@ public:
         const auto after = left_behind();
         for (const auto& file : after)
             if (std::find(before.begin(), before.end(), file) == before.end()) fail("left behind: " + file);
-        std::printf("  %-5s %6ld clients and %4ld services killed, %7llu messages delivered, %llu acknowledged, %u "
-                    "lives, %ld of them ended by who killed their service; resident %+ld KiB\n",
-                    transport_, client_kills_, service_kills_, delivered_, acknowledged_, books_->lives.load(), weak_,
-                    still.resident - has.resident);
+        std::printf(
+            "  %-5s %6ld clients and %4ld services killed, %7llu messages delivered, %llu acknowledged, %u "
+            "lives, %ld of them ended by who killed their service; resident %+ld KiB\n",
+            transport_, client_kills_, service_kills_, delivered_, acknowledged_, books_->lives.load(), weak_,
+            still.resident - has.resident);
     }
 
 private:
@@ -313,7 +313,8 @@ private:
             if (life.torn != 0) wrong("torn");
             if (life.foreign != 0) wrong("answers of somebody else");
             if (life.strange_end != 0) wrong("its session ended for a wrong reason");
-            if (life.error != 0) wrong(std::make_error_code(static_cast<std::errc>(life.error.load())).message().c_str());
+            if (life.error != 0)
+                wrong(std::make_error_code(static_cast<std::errc>(life.error.load())).message().c_str());
             if (life.taken > life.intended) wrong("more taken than sent");
             if (life.taken < life.acknowledged) wrong("acknowledged and not taken");
             // Its service outlived it: then everything sent was taken.

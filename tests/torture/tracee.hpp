@@ -105,9 +105,7 @@ public:
         }
     }
 
-    void kill() {
-        status_ = kin_.kill();
-    }
+    void kill() { status_ = kin_.kill(); }
 
 private:
     static constexpr long breakpoint = 0xcc;
