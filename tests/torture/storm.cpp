@@ -190,6 +190,8 @@ public:
           flag_(directory_ / (filesystem ? "force" : "don't")),
           random_(filesystem ? 21 : 20) {
         if (filesystem) std::ofstream(directory_ / "force") << '\n';
+        // Root's are in a directory of the system's; whoever else runs this may have none.
+        if (::geteuid() != 0) ::setenv("XDG_RUNTIME_DIR", directory_.path().c_str(), 1);
     }
 
     void rage(long kills) {
