@@ -29,6 +29,12 @@ configure() {
     printf '%s' "$wanted" >"$folder/configured"
 }
 
+# Tests under the address and undefined-behaviour sanitizers.
+configure_sanitized() {
+    configure build/asan "$CLANGXX" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 \
+        -Dcpp_args=-fno-sanitize-recover=all -Dbenchmarks=disabled
+}
+
 # The benchmarks' peers: as a release would be built, unlike the tests.
 configure_benchmarks() {
     configure build/bench "$GXX" -Db_ndebug=true -Dtests=disabled -Dexamples=disabled -Dbenchmarks=enabled

@@ -42,8 +42,7 @@ run_suites() {
 }
 
 check_address_and_undefined() {
-    configure build/asan "$CLANGXX" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=0 -Dcpp_args=-fno-sanitize-recover=all \
-        -Dbenchmarks=disabled
+    configure_sanitized
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         run_suites build/asan --suite unit --suite conformance --suite examples
 }

@@ -30,7 +30,7 @@ public:
             if (equals != word.npos)
                 values_[word.substr(0, equals)] = word.substr(equals + 1);
             else
-                values_[word] = "1";
+                values_.insert_or_assign(word, std::string(1, '1'));
         }
     }
     bool has(const std::string& key) const { return values_.count(key) != 0; }

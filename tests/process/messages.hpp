@@ -66,6 +66,14 @@ struct Note {
     using Tail = char;
     std::uint64_t client = 0, sequence = 0;
 };
+/// Has padding, which the service's function leaves full of poison.
+struct Gaps {
+    static constexpr MessageId id = 9;
+    using Reply = Gaps;
+    char small = 1;
+    double large = 2;
+    char last = 3;
+};
 /// No service has a function for it.
 struct Unheard {
     static constexpr MessageId id = 99;

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <fcntl.h>
 #include <functional>
@@ -82,6 +83,18 @@ bool pump(Books& books, S& session) {
     return true;
 }
 
+/// As what a function leaves on its stack may be: nothing but poison between the members.
+inline Gaps poisoned_gaps() {
+    alignas(Gaps) unsigned char memory[sizeof(Gaps)];
+    std::memset(memory, 0xa5, sizeof memory);
+    auto& gaps = *reinterpret_cast<Gaps*>(memory);
+    gaps.small = 1;
+    gaps.large = 2;
+    gaps.last = 3;
+    asm volatile("" : : "r"(memory) : "memory");  // all of it counts
+    return gaps;
+}
+
 inline auto selector_of(Books& books) {
     const auto tick = [](auto& session, std::uint32_t count) {
         for (std::uint32_t i = 0; i < count; ++i)
@@ -115,6 +128,7 @@ inline auto selector_of(Books& books) {
         }),
         on<Secret>([](const Secret&) { return Sum{42}; }).only(uids<0, 2002>),
         on<Throw>([](const Throw&) -> Sum { throw std::runtime_error("as asked"); }),
+        on<Gaps>([](const Gaps&) { return poisoned_gaps(); }),
         on<Note>([&books](const Note& note, std::string_view tail) {
             books.enter(note.client, note.sequence, tail);
             return Copy<Note>(note, tail);
@@ -238,7 +252,12 @@ int serve(const std::string& address, const Arguments& arguments, Auth auth) {
     options.min_message = arguments.number("min_message", options.min_message);
     auto& limits = options.limits;
     limits.handshake = std::chrono::milliseconds(arguments.number("handshake", 30'000));
+    limits.half_open = arguments.number("half_open", limits.half_open);
     limits.half_open_per_user = arguments.number("half_open_per_user", limits.half_open_per_user);
+    limits.sessions = arguments.number("sessions", limits.sessions);
+    limits.sessions_per_user = arguments.number("sessions_per_user", limits.sessions_per_user);
+    limits.session_bytes = arguments.number("session_bytes", limits.session_bytes);
+    limits.user_bytes = arguments.number("user_bytes", limits.user_bytes);
 
     auto service = listen<T>(address_of(address), selector_of(books), auth, options);
     if (!service) {

@@ -16,6 +16,7 @@
 #include <qbipc/detail/unique_function.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/memory.hpp>
+#include <qbipc/time.hpp>
 #include <qbipc/transport.hpp>
 
 namespace qbipc::detail {
@@ -59,6 +60,14 @@ public:
             return true;
         }
         return false;
+    }
+
+    /// Takes in what is there, and says whether there is time for more: answers, those that nobody waits for included,
+    /// don't make a wait longer.
+    bool take_in_time(TimeLimit& limit) {
+        const std::uint64_t before = taken_ + late_;
+        const bool all = take();
+        return (all && taken_ + late_ == before) || !limit.deadline().passed();
     }
 
     template <class Use>

@@ -167,7 +167,7 @@ public:
     /// Takes in what is there now, for a loop. Gives the number of events; disconnected once all that came was given.
     template <class Peer, class Selector>
     Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
-        if (occupied()) return fail(make_error_code(errc::would_recurse));
+        if (occupied()) return fail(why_not_here());
         Announcing afterwards(*this);
         afterwards.due = true;
         if (announces_) {
@@ -181,7 +181,7 @@ public:
     /// The same, and waits for an event where there is none.
     template <class Peer, class Selector>
     Result<std::size_t> receive(Peer& peer, Selector& selector, Party party, TimeLimit limit) {
-        if (occupied()) return fail(make_error_code(errc::would_recurse));
+        if (occupied()) return fail(why_not_here());
         Announcing afterwards(*this);
         for (std::size_t taken = 0;;) {
             bool more = false;
@@ -273,6 +273,10 @@ private:
     }
 
     bool occupied() const noexcept { return dispatching_ || answers.running() || answers.looking(); }
+    /// In a child that was forked inside a function it is the fork that counts.
+    errc why_not_here() const {
+        return end.ended() == errc::used_after_fork ? errc::used_after_fork : errc::would_recurse;
+    }
 
     /// `more`: something may still be there.
     template <class Peer, class Selector>
@@ -305,11 +309,12 @@ private:
             answers.expire();
             return limit.deadline().passed() ? ErrorCode(errc::timed_out) : ErrorCode();
         }
-        afterwards.due = true;
+        const bool waited = std::exchange(afterwards.due, true);
         if (auto ended = over()) {
             answers.fail_all(ended);
             return ended;
         }
+        if (waited && limit.deadline().passed()) return errc::timed_out;  // woken for nothing, perhaps without end
         return wait(interest, party, limit);
     }
 
@@ -326,7 +331,7 @@ private:
         Interest interest{{}, room};
         if (!answers.looking()) {
             const ScopeFlag now(answers.sending());
-            if (!answers.take() && limit.deadline().passed()) return errc::timed_out;
+            if (!answers.take_in_time(limit)) return errc::timed_out;
             interest.frames = Lane::responses;
         }
         const auto stop = error_of_wait(end.wait(interest, Party::whole, limit, -1));

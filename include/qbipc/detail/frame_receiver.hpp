@@ -103,7 +103,9 @@ private:
             return;
         }
         if (header.kind == bye_kind) {
-            bye_ = over_ = true;
+            bye_ = words[0] == Header{.kind = bye_kind}.first_word();
+            violated_ = !bye_;
+            over_ = true;
             return;
         }
         const std::size_t span = stream_span(header.size);

@@ -287,7 +287,11 @@ Result<EventPair> make_event_pair() {
     int pair[2] = {-1, -1};
     const int error = Kernel::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
     if (error < 0) return fail_system(-error);
-    return EventPair{Descriptor(pair[0]), Descriptor(pair[1])};
+    // A client has nothing to say here. What it could put here nobody would read: a socket of its own, sent along in a
+    // message, would stay open for as long as the session, and the session for as long as the socket.
+    EventPair made{Descriptor(pair[0]), Descriptor(pair[1])};
+    if (const int deaf = Kernel::shutdown(pair[0], SHUT_RD); deaf < 0) return fail_system(-deaf);
+    return made;
 }
 
 }  // namespace qbipc::detail

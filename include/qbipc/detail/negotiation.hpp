@@ -5,13 +5,18 @@
 #include <algorithm>
 #include <cstddef>
 
+#include <qbipc/detail/wire_error.hpp>
 #include <qbipc/options.hpp>
 
 namespace qbipc::detail {
 
+/// An error answer's payload: it must fit whatever sizes are agreed upon, or a call could stay without any answer.
+inline constexpr std::size_t least_message = sizeof(WireError);
+
 /// The largest message: the client's wish, raised to what the service enforces, cut to its cap.
 constexpr std::size_t negotiate_message(std::size_t wished, const ServiceOptions& options) noexcept {
-    return std::min(std::max(wished, options.min_message), std::max(options.max_message, options.min_message));
+    const std::size_t least = std::max(options.min_message, least_message);
+    return std::min(std::max(wished, least), std::max(options.max_message, least));
 }
 
 }  // namespace qbipc::detail

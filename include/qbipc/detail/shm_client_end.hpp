@@ -125,7 +125,12 @@ private:
             if (watched[0].revents != 0) listen_to(socket, who, receiving);
             wake();
             if (ready < 0) return fail_system(-ready);
-            if (ready > 0) return {};
+            if (ready > 0) {
+                // Who rings on and on for nothing mustn't keep this side past its limit.
+                const bool over = limit.is_zero() || limit.deadline().passed();
+                if (over && !this->shows(interest)) return fail(errc::timed_out);
+                return {};
+            }
             if (may_sleep || limit.is_zero() || limit.deadline().passed()) return fail(errc::timed_out);
             if (who.strategy.spin([&]() noexcept { return this->shows(interest); }, limit)) return {};
         }
