@@ -60,6 +60,10 @@ struct ServiceOptions : Options {
     std::optional<mode_t> mode = {};  ///< of a filesystem socket; absent: 0666, for policies decide who may connect
     std::optional<uid_t> owner = {};  ///< of a filesystem socket; absent: unchanged
     std::optional<gid_t> group = {};  ///< of a filesystem socket; absent: unchanged
+    /// End a session when the process of its client dies, even where a child that it forked keeps its sockets open.
+    /// Takes a descriptor for each session, and a kernel from 6.5 on; without either, such a session lasts as long as
+    /// the child.
+    bool watch_processes = true;
     Limits limits = {};
 };
 

@@ -84,7 +84,7 @@ struct BasicShmRing {
             session->parts.call = guest_.take_socket();
             session->parts.peer = guest_.take_credentials();
             session->parts.max_message = static_cast<std::size_t>(reply.max_message);
-            return End(std::move(session->parts), std::move(session->client_area));
+            return End(std::move(session->parts), std::move(session->client_area), options.watch_processes);
         }
 
         detail::Guest<Kernel> guest_;

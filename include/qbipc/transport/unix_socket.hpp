@@ -78,7 +78,7 @@ struct BasicUnixSocket {
             parts.max_message = static_cast<std::size_t>(reply.max_message);
             parts.peer = guest_.take_credentials();
             parts.guard = *guard;
-            return End(std::move(parts));
+            return End(std::move(parts), options.watch_processes);
         }
 
         /// Doubled by the kernel for its bookkeeping: room for about 300 small events, or one of 64 KiB and more.
