@@ -40,6 +40,8 @@ struct Options {
 };
 
 /// A service's limits; over a half-open limit a client is told `busy` and tries again, over others `too_many_sessions`.
+/// Once several users have taken half of the sessions, or handshakes, who has some may have no more than his part of
+/// what the others leave.
 struct Limits {
     std::size_t sessions = 4096;                                     ///< open at once
     std::size_t sessions_per_user = 2048;                            ///< of these, per uid
@@ -51,6 +53,9 @@ struct Limits {
     /// The same of all sessions of one uid, and what they sent of large messages that aren't complete yet: a session
     /// that needs more ends with EndReason::quota.
     std::size_t user_bytes = std::size_t{256} << 20;
+    /// Shared memory that the lanes to the clients of one uid have grown to, which they do while these don't read: a
+    /// session that needs more ends with EndReason::quota. Pages::reserved isn't counted: it is the service's own wish.
+    std::size_t user_lane_bytes = std::size_t{1} << (sizeof(std::size_t) > 4 ? 32 : 30);
     std::size_t unanswered = 4096;  ///< calls of one session taken and not yet answered; more wait in its lane
 };
 
