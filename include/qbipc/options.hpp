@@ -25,6 +25,9 @@ struct Options {
     /// The largest message this side wants to send or receive. In force is what the service makes of it: raised to what
     /// it enforces, cut to its cap; see Client::max_message().
     std::size_t max_message = std::size_t{1} << 20;
+    /// A client's bound on what the service may raise that to, and so on what it can make the client hold at once: one
+    /// answer and one event of this size. A service that enforces more gives message_too_large.
+    std::size_t message_ceiling = std::size_t{256} << 20;
     /// Address space of each lane, rounded up to a power of two of at least 64 KiB; memory comes as it is touched.
     /// A message may be larger than its lane: it then passes through in pieces.
     std::size_t lane_size = std::size_t{4} << 20;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include <qbipc/options.hpp>
 
@@ -12,6 +13,11 @@ namespace qbipc::detail {
 /// The largest message: the client's wish, raised to what the service enforces, cut to its cap.
 constexpr std::size_t negotiate_message(std::size_t wished, const ServiceOptions& options) noexcept {
     return std::min(std::max(wished, options.min_message), std::max(options.max_message, options.min_message));
+}
+
+/// Whether a client takes what the service made of its wish.
+constexpr bool accepts_message(const Options& options, std::uint64_t in_force) noexcept {
+    return in_force <= std::max(options.max_message, options.message_ceiling);
 }
 
 }  // namespace qbipc::detail

@@ -105,6 +105,7 @@ struct BasicShmRing {
             const auto hello = detail::hello_for(detail::TransportId::shm_ring, options);
             auto welcome = detail::shake_hands<Kernel>(socket.get(), hello, deadline);
             if (!welcome) return fail(welcome.error());
+            if (!detail::accepts_message(options, welcome->reply.max_message)) return fail(errc::message_too_large);
             auto parts = detail::enter_shm_session<Kernel>(*welcome, options, *guard);
             if (!parts) return fail(parts.error());
             if (auto said = detail::acknowledge<Kernel>(socket.get()); !said) return fail(said.error());

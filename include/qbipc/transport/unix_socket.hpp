@@ -105,6 +105,7 @@ struct BasicUnixSocket {
             const detail::Reply& reply = welcome->reply;
             if (reply.descriptors != 1 || reply.max_frame != detail::max_socket_frame)
                 return fail(errc::protocol_violation);
+            if (!detail::accepts_message(options, reply.max_message)) return fail(errc::message_too_large);
             if (auto said = detail::acknowledge<Kernel>(socket.get()); !said) return fail(said.error());
             detail::StreamParts parts;
             parts.call = std::move(socket);
