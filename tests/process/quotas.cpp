@@ -105,6 +105,25 @@ TEST_CASE("a client takes no descriptor but those that belong to a session, and 
                                    std::vector<int>(253, event.fds[1])) == errc::not_permitted);
 }
 
+namespace {
+
+/// Says that some of what came with a message was cut off.
+struct CuttingKernel : LinuxKernel {
+    static ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept {
+        const auto count = LinuxKernel::recvmsg(fd, message, flags);
+        message->msg_flags |= MSG_CTRUNC;
+        return count;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a control message that was cut is refused, though as much came as was announced", "[process]") {
+    const Two event;
+    CHECK(connected_to<BasicUnixSocket<Adaptive, CuttingKernel>>(admission(detail::TransportId::unix_socket),
+                                                                 {event.fds[1]}) == errc::descriptors_refused);
+}
+
 TEST_CASE("a service can't make its client hold messages or lanes larger than it accepts", "[process]") {
     const Two event;
     auto reply = admission(detail::TransportId::unix_socket);
