@@ -182,6 +182,7 @@ public:
     /// What its transport says of the end.
     EndReason why_ended() const {
         if (end.ended() == errc::protocol_violation) return EndReason::violation;
+        if (end.ended() == errc::over_quota) return EndReason::quota;
         return end.said_bye() ? EndReason::bye : EndReason::lost;
     }
 
@@ -204,10 +205,12 @@ public:
 
     const Limits& limits() const { return limits_; }
 
-    /// From here on its private memory is counted there: what comes in pieces, before it is allocated.
-    void charge_to(MemoryAccount& account, Buffer& spare) noexcept {
+    /// From here on its memory is counted there: private, of it what comes in pieces before it is allocated; and
+    /// shared, where the transport has such.
+    void charge_to(MemoryAccount& account, MemoryAccount& lanes, Buffer& spare) noexcept {
         account_ = &account;
         requests.charge_to(account, spare);
+        if constexpr (requires { end.pages(); }) end.pages().open(lanes);
     }
     /// Counts what its outboxes hold. False: it is too much.
     bool charge_outboxes() noexcept {
@@ -220,6 +223,7 @@ public:
         responses.discard();
         events.discard();
         (void)charge_outboxes();
+        if constexpr (requires { end.pages(); }) end.pages().close();
     }
 
     End end;
