@@ -145,8 +145,9 @@ TEST_CASE("a million frames pass over 2^32 and 2^63 as over any number", "[lane]
         std::uint64_t sent = 0, got = 0;
         bool good = true;
         while (good && got < 1000000) {
-            for (std::uint64_t burst = 0; burst < 7 && lane.send(sent, sent % 170); ++burst) ++sent;
-            while (good && got < sent) good = lane.receive(got, got % 170), ++got;
+            for (std::uint64_t burst = 0; burst < 7 && lane.send(sent, static_cast<std::uint32_t>(sent % 170)); ++burst)
+                ++sent;
+            while (good && got < sent) good = lane.receive(got, static_cast<std::uint32_t>(got % 170)), ++got;
         }
         CHECK(good);
         CHECK(lane.guards_intact());

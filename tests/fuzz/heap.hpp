@@ -10,16 +10,16 @@
 namespace qbipc::fuzz {
 
 struct Heap {
-    static void begin() noexcept { largest = live = 0; }
+    static void begin() noexcept { largest = 0, live = 0; }
     static inline std::size_t largest = 0;  ///< since begin()
     static inline std::ptrdiff_t live = 0;  ///< allocations not yet freed; since begin()
 
-    static void* allocate(std::size_t size) noexcept {
+    [[gnu::noinline]] static void* allocate(std::size_t size) noexcept {
         largest = std::max(largest, size);
         ++live;
         return std::malloc(size != 0 ? size : 1);
     }
-    static void free(void* memory) noexcept {
+    [[gnu::noinline]] static void free(void* memory) noexcept {
         if (memory == nullptr) return;
         --live;
         std::free(memory);
@@ -28,16 +28,20 @@ struct Heap {
 
 }  // namespace qbipc::fuzz
 
-// Replaced for the whole program: a fuzz target is one file.
-void* operator new(std::size_t size) {
+// Replaced for the whole program: a fuzz target is one file. Not inline: g++ would take them for a mismatched pair.
+[[gnu::noinline]] void* operator new(std::size_t size) {
     void* const memory = qbipc::fuzz::Heap::allocate(size);
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
 }
-void* operator new[](std::size_t size) { return operator new(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return qbipc::fuzz::Heap::allocate(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return qbipc::fuzz::Heap::allocate(size); }
-void operator delete(void* memory) noexcept { qbipc::fuzz::Heap::free(memory); }
-void operator delete[](void* memory) noexcept { qbipc::fuzz::Heap::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { qbipc::fuzz::Heap::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { qbipc::fuzz::Heap::free(memory); }
+[[gnu::noinline]] void* operator new[](std::size_t size) { return operator new(size); }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return qbipc::fuzz::Heap::allocate(size);
+}
+[[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return qbipc::fuzz::Heap::allocate(size);
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { qbipc::fuzz::Heap::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { qbipc::fuzz::Heap::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { qbipc::fuzz::Heap::free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { qbipc::fuzz::Heap::free(memory); }
