@@ -147,10 +147,15 @@ public:
     }
     std::error_code answer(const Header& call, const AnyOutgoing& x) override {
         answered_one();
+        if (call.kind != Kind::call) return {};  // a one-way message by a call's id: nobody waits
         return x.copy ? reply(call, AnyCopied{x}) : reply(call, x);
     }
     std::error_code answer_error(const Header& call, std::error_code error) override {
         answered_one();
+        if (call.kind != Kind::call) {
+            ++counters.one_way_failures;
+            return {};
+        }
         return reply_error(call, error);
     }
 

@@ -317,7 +317,11 @@ private:
         return reinterpret_cast<std::uint64_t*>(area.data() + at);
     }
 
+    /// Runs at each credit step at least. A connection that another thread, or the other direction, broke off is found
+    /// here too: a peer that goes on publishing gains no more than a lap.
     void credit_shown(ReceivingLane<Memory>& in) noexcept {
+        if (standing_.broken()) [[unlikely]]
+            in.reader.end_after_one_lap();
         Memory::fence();
         if (const Bell bell = in.wants_room.due(); bell != Bell::none) [[unlikely]]
             ring(bell);
