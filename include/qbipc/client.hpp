@@ -208,8 +208,8 @@ public:
     bool alive() { return !state_->over() && state_->end.alive(); }
 
     ClientStatistics statistics() const noexcept {
-        return {state_->requests_sent, state_->answers.taken(), state_->answers.late(), state_->events_taken,
-                state_->events_missed};
+        return {state_->requests_sent, state_->answers.taken(), state_->answers.late(), state_->event_count.taken(),
+                state_->event_count.missed()};
     }
 
     /// Says bye and ends the connection. What send() accepted still goes out. Blocking: only where an accepted rest

@@ -2,4 +2,4 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-auto called = connect() -> call(Add{1, 2}, 1s, [](const Clear&) {});
+void f(Client& client) { (void)client.call(Add{1, 2}, 1s, [](const Clear&) {}); }

@@ -54,9 +54,18 @@ Result<Received<answer_of_t<M>>> read_answer(const ReceivedMessage& message) {
 
 /// What the function of a call takes: the answer where it lies, or a private copy of what has a tail.
 template <class R, class Visit>
+consteval bool takes_answer() {
+    // The last look would compile a function of `auto` that expects a view.
+    if constexpr (HasTail<R> && Takes<Visit, const R&, TailView<tail_of_t<R>>>)
+        return true;
+    else if constexpr (Takes<Visit, const View<R>&>)
+        return true;
+    else
+        return Takes<Visit, const R&>;
+}
+template <class R, class Visit>
 consteval bool check_visit() {
-    constexpr bool visit_takes_the_reply = (HasTail<R> && Takes<Visit, const R&, TailView<tail_of_t<R>>>) ||
-                                           Takes<Visit, const View<R>&> || Takes<Visit, const R&>;
+    constexpr bool visit_takes_the_reply = takes_answer<R, Visit>();
     static_assert(visit_takes_the_reply,
                   "this function can't take the answer: call() with a function needs a callable with (const Reply&), "
                   "(const Reply&, tail) or (const qbipc::View<Reply>&)");

@@ -15,6 +15,7 @@
 #include <qbipc/detail/call_waiter.hpp>
 #include <qbipc/detail/calls.hpp>
 #include <qbipc/detail/error_code.hpp>
+#include <qbipc/detail/event_count.hpp>
 #include <qbipc/detail/loop_descriptor.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
@@ -75,7 +76,7 @@ public:
     /// Sends a request now; lane_full where there is no room.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation) {
-        const auto error = requests.send(end, x, header(x, kind, correlation));
+        const auto error = requests.send(end, x, header_of(x, kind, correlation));
         if (!error) [[likely]]
             ++requests_sent;
         return error;
@@ -85,7 +86,7 @@ public:
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
         const auto error =
-            requests.send_waiting(end, x, header(x, kind, correlation), [&] { return wait_for_room(limit); });
+            requests.send_waiting(end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); });
         if (!error) [[likely]]
             ++requests_sent;
         return error;
@@ -238,7 +239,7 @@ public:
     // receiving
     AnswerDesk<End, Memory> answers;
     MessageReceiver<End, Memory, Lane::events> events;
-    std::uint64_t events_taken = 0, events_missed = 0;
+    EventCount event_count;
     std::vector<std::byte> tail_of_answer;  ///< while a function looks at it: events have their own
 
 private:
@@ -266,12 +267,6 @@ private:
     /// How long the end of a connection may take where the service doesn't read what it was sent.
     static constexpr auto linger = std::chrono::seconds(1);
 
-    template <class X>
-    static Header header(const X& x, Kind kind, std::uint32_t correlation) noexcept {
-        const auto [service, id] = ids_of(x);
-        return {0, kind, 0, service, id, correlation};
-    }
-
     bool occupied() const noexcept { return dispatching_ || answers.running() || answers.looking(); }
     /// In a child that was forked inside a function it is the fork that counts.
     errc why_not_here() const {
@@ -289,7 +284,7 @@ private:
         std::size_t count = 0, frames = budget;
         for (ReceivedMessage message; events.next(end, message, frames); ++count) {
             const MessageRelease release(events, end);
-            count_event(message.header.correlation);
+            event_count.took(message.header.correlation);
             Event<Memory> event(message, scratch_);
             (void)selector(peer, event);
         }
@@ -323,7 +318,7 @@ private:
     /// an answer is looked at in its lane, it is the one that would be taken: only room is waited for.
     ErrorCode wait_for_room(TimeLimit& limit) {
         if (auto error = split ? end.ended() : over()) return error;
-        if (split) return error_of_wait(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
+        if (split) return ErrorCode(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
         return wait_while_sending(Lane::requests, limit);
     }
 
@@ -334,7 +329,7 @@ private:
             if (!answers.take_in_time(limit)) return errc::timed_out;
             interest.frames = Lane::responses;
         }
-        const auto stop = error_of_wait(end.wait(interest, Party::whole, limit, -1));
+        const auto stop = ErrorCode(end.wait(interest, Party::whole, limit, -1));
         announce_again();
         return stop;
     }
@@ -360,26 +355,16 @@ private:
     ErrorCode wait(Interest interest, Party party, TimeLimit& limit) {
         const int alarm = party == Party::receiver && loop ? loop->timer() : -1;
         if (!calls->has_functions()) [[likely]] {
-            const auto error = error_of_wait(end.wait(interest, party, limit, alarm));
+            const auto error = ErrorCode(end.wait(interest, party, limit, alarm));
             if (alarm >= 0) loop->quiet();  // or the next wait would end at once
             return error;
         }
         const auto nearest = calls->nearest();
         TimeLimit nearer = std::min(limit.deadline().at(), nearest);
-        const auto error = error_of_wait(end.wait(interest, party, nearer, alarm));
+        const auto error = ErrorCode(end.wait(interest, party, nearer, alarm));
         if (alarm >= 0) loop->quiet();
         answers.expire();
         return error == errc::timed_out && nearest < limit.deadline().at() ? ErrorCode() : error;
-    }
-
-    static ErrorCode error_of_wait(const Result<void>& result) {
-        return result ? ErrorCode() : ErrorCode(result.error());
-    }
-
-    void count_event(std::uint32_t number) noexcept {
-        events_missed += static_cast<std::uint32_t>(number - last_event_ - 1);
-        last_event_ = number;
-        ++events_taken;
     }
 
     /// After the flags were taken down: up again for the loop; and what came meanwhile, or is due, it is told at once.
@@ -405,7 +390,6 @@ private:
     bool dispatching_ = false;  ///< events are given to their functions
     bool announces_ = false;    ///< a loop watches: fd() was asked for
     bool alarm_set_ = false;
-    std::uint32_t last_event_ = 0;
     StreamRest stream_;               ///< of events
     std::vector<std::byte> scratch_;  ///< tails of events
 };

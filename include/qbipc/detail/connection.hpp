@@ -121,8 +121,7 @@ public:
     template <class X>
     ErrorCode send_event(const X& x) {
         if (!is_open()) return errc::disconnected;
-        const auto [service, event] = ids_of(x);
-        const ErrorCode error = events.send(end, x, Header{0, Kind::event, 0, service, event, ++offered_});
+        const ErrorCode error = events.send(end, x, header_of(x, Kind::event, ++offered_));
         if (error) [[unlikely]] {
             counters.lane_full += error == errc::lane_full;
             return error;

@@ -14,6 +14,9 @@ class [[nodiscard]] ErrorCode {
 public:
     constexpr ErrorCode() noexcept = default;
     ErrorCode(std::error_code error) noexcept : value_(error.value()), category_(&error.category()) {}
+    explicit ErrorCode(const Result<void>& result) noexcept {
+        if (!result) *this = ErrorCode(result.error());
+    }
     ErrorCode(errc error) noexcept : ErrorCode(make_error_code(error)) {}
 
     /// Whether there is one.

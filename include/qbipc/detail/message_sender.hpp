@@ -25,6 +25,12 @@ namespace qbipc::detail {
 inline constexpr std::size_t piece_size = std::size_t{64} << 10;
 inline constexpr std::size_t row_above = 2 * piece_size;
 
+template <class X>
+Header header_of(const X& x, Kind kind, std::uint32_t correlation) noexcept {
+    const auto [service, id] = ids_of(x);
+    return {0, kind, 0, service, id, correlation};
+}
+
 /// The sending side of one lane over a transport's end. One message at a time is begun; its unsent rest goes out before
 /// anything else. Not thread-safe: a lane has one sending thread.
 template <TransportEnd End, Lane lane>
