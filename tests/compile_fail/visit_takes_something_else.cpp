@@ -2,4 +2,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 
-void f(Client& client) { (void)client.call(Add{1, 2}, 1s, [](const Clear&) {}); }
+void f(Client& client) {
+    (void)client.call(Add{1, 2}, 1s, [](const Clear&) {});
+}

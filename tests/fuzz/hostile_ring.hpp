@@ -128,7 +128,7 @@ struct HostileRing {
 
     static Credentials peer() { return {42, Kernel::user, 42, {}}; }
 
-    static detail::ShmParts<Kernel> parts(const Beginning& beginning) {
+    static detail::ShmParts<Kernel> parts(const Beginning& from) {
         using Mapping = detail::Mapping<Kernel>;
         detail::ShmParts<Kernel> made;
         made.call = detail::Descriptor(Kernel::make(Kernel::Kind::socket, Kernel::call_stream));
@@ -136,8 +136,8 @@ struct HostileRing {
         made.own = Mapping(HostileMemory::own.bytes, Area::most);
         made.peers = Mapping(HostileMemory::peers.bytes, Area::most);
         made.lane_size = lane_size;
-        made.populated = beginning.populated;
-        made.max_message = beginning.max_message;
+        made.populated = from.populated;
+        made.max_message = from.max_message;
         made.peer = peer();
         made.guard = *detail::ForkGuard::here<Kernel>();
         return made;
