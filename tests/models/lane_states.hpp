@@ -14,10 +14,7 @@
 #include <qbipc/detail/lane_writer.hpp>
 
 #include "explorer.hpp"
-
-namespace qbipc::detail {
-struct LaneProbe;
-}
+#include "support/lane_probe.hpp"
 
 namespace qbipc::testing::lane_states {
 
@@ -49,40 +46,14 @@ struct Rules {
 
 inline std::uint64_t& word_at(std::uint64_t at) { return *reinterpret_cast<std::uint64_t*>(arena.data() + at); }
 
-}  // namespace qbipc::testing::lane_states
-
-/// Reads and rebases the private cursors.
-struct qbipc::detail::LaneProbe {
-    using Writer = LaneWriter<testing::lane_states::ModelMemory>;
-    using Reader = LaneReader<testing::lane_states::ModelMemory>;
-
-    /// Takes whole laps off all cursors: what a lane does depends on their differences and offsets only.
-    static void rebase(Writer& writer, Reader& reader, std::uint64_t& credit) {
-        const std::uint64_t size = writer.shape_.size;
-        const std::uint64_t laps = (writer.limit_ - size) / size * size;  // the oldest cursor of all
-        writer.head_ -= laps;
-        writer.limit_ -= laps;
-        reader.tail_ -= laps;
-        reader.announced_ -= laps;
-        credit -= laps;
-    }
-    static std::string key(const Writer& writer, const Reader& reader, std::uint64_t credit) {
-        std::string text;
-        for (const std::uint64_t value :
-             {writer.head_, writer.limit_, writer.turn_, writer.easy_end_, reader.tail_, reader.announced_, credit}) {
-            text += static_cast<char>(value / line);
-        }
-        return text;
-    }
-};
-
-namespace qbipc::testing::lane_states {
+using Writer = LaneWriter<ModelMemory>;
+using Reader = LaneReader<ModelMemory>;
 
 struct State {
     std::array<std::uint64_t, most_lines> words{};  ///< the first word of each line
     std::uint64_t credit = 0;
-    LaneProbe::Writer writer;
-    LaneProbe::Reader reader;
+    Writer writer;
+    Reader reader;
     bool drained = false;  ///< the reader has just found the lane empty
 
     explicit State(const Rules& rules)
@@ -101,7 +72,11 @@ struct State {
     }
     /// Words outside the frames under way are left out: whoever took one of them for a frame would find other sizes.
     std::string key() const {
-        std::string text = LaneProbe::key(writer, reader, credit);
+        const auto [head, limit, turn, easy_end, cleared, refused] = LaneProbe::state(writer);
+        const auto [tail, announced, stop, found] = LaneProbe::state(reader);
+        std::string text;
+        for (const std::uint64_t value : {head, limit, turn, easy_end, cleared, tail, announced, credit})
+            text += static_cast<char>(value / line);
         text += static_cast<char>(drained);
         for (std::uint64_t at = reader.taken(); at != writer.published();) {
             const std::uint64_t word = words[at % writer.shape().size / line];
