@@ -94,10 +94,10 @@ public:
         play_ = this;
         plan_ = plan;
         prepare(choices);
-        world.add_thread(&LanePlay::send, plan.sender_dies);
-        world.add_thread(&LanePlay::receive, plan.receiver_dies);
-        world.closes(sender, frames_came);
-        world.closes(receiver, room_came);
+        world.add_thread(&LanePlay::send, sender, plan.sender_dies);
+        world.add_thread(&LanePlay::receive, receiver, plan.receiver_dies);
+        world.belongs_to(frames_came, sender);
+        world.belongs_to(room_came, receiver);
         world.run();
         return world.error();
     }
@@ -200,8 +200,19 @@ private:
         ScheduledMemory::next_fence = which;
         ScheduledMemory::fence();
     }
-    static void count_bell(Party& party, bool any) {
-        if (any || play_->plan_.forgotten == Forgotten::draining_before_counting) party.generation.drained();
+    /// Nobody has more to do with it than to ring once for each sleep.
+    void ring(Socket socket) { (void)world.put(socket, 0, 1); }
+    /// False: nobody will ring any more.
+    bool slept(Party& party, Socket socket, bool sleep) {
+        int bytes = -1;
+        if (sleep) {
+            world.sleep(1u << socket);
+            std::array<std::uint8_t, World::most_bytes> taken{};
+            bytes = world.take(socket, taken.data());
+        }
+        if (bytes > 0 || plan_.forgotten == Forgotten::draining_before_counting) party.generation.drained();
+        party.sleeper.disarm();
+        return bytes != 0;
     }
     void here(int label, std::uint64_t progress, const Party& party, const auto& lane_state) {
         if (!World::hashing) return;
@@ -231,7 +242,7 @@ private:
             writer_.commit(header(number, payload(plan_.used[number])));
             committed_ = number + 1;
             fence(Fence::after_frame);
-            if (sending_.ringer.due() != detail::Bell::none) world.ring(frames_came, 1);
+            if (sending_.ringer.due() != detail::Bell::none) ring(frames_came);
         }
     }
     /// Null: the receiver is dead.
@@ -243,11 +254,7 @@ private:
             sending_.sleeper.arm(detail::Bell::call, sending_.generation);
             fence(Fence::before_waiting_for_room);
             const bool room = plan_.forgotten != Forgotten::second_look && writer_.has_room(size);
-            bool ended = false;
-            if (!room) ended = !world.sleep(room_came);
-            count_bell(sending_, !room && !ended && world.drain(room_came));
-            sending_.sleeper.disarm();
-            if (ended) return nullptr;
+            if (!slept(sending_, room_came, !room)) return nullptr;
         }
     }
 
@@ -283,7 +290,7 @@ private:
     void credit_shown() {
         if (!reader_.take_shown() || plan_.forgotten == Forgotten::ringing_for_credit) return;
         fence(Fence::after_credit);
-        if (receiving_.ringer.due() != detail::Bell::none) world.ring(room_came, 1);
+        if (receiving_.ringer.due() != detail::Bell::none) ring(room_came);
     }
     /// False: the sender is dead.
     bool sleep_for_frames() {
@@ -292,12 +299,7 @@ private:
         fence(Fence::before_sleep);
         credit_shown();
         const bool frames = plan_.forgotten != Forgotten::second_look && reader_.promising();
-        bool ended = false;
-        if (!frames) ended = !world.sleep(frames_came);
-        count_bell(receiving_, !frames && !ended && world.drain(frames_came));
-        if (ended) (void)world.ended(frames_came);
-        receiving_.sleeper.disarm();
-        return !ended;
+        return slept(receiving_, frames_came, !frames);
     }
 
     static inline LanePlay* play_ = nullptr;

@@ -30,7 +30,7 @@ enum class Order : std::uint8_t { relaxed, synchronizing };  ///< synchronizing:
 class World {
 public:
     static constexpr std::size_t most_threads = 3;
-    static constexpr std::size_t most_bells = 3;
+    static constexpr std::size_t most_sockets = 4;
     static constexpr std::size_t most_places = 128;
     static constexpr std::size_t most_stores = 120;  ///< into one word, in one schedule
     static constexpr int nobody = -1;
@@ -54,7 +54,7 @@ public:
         used_places_ = most_threads;  // the first are the threads' own clocks
         used_stores_ = 0;
         fences_ = View{};
-        bells_ = {};
+        sockets_ = {};
         threads_count_ = 0;
         running_ = nobody;
         error_.clear();
@@ -63,10 +63,11 @@ public:
         points_ = 0;
     }
 
-    /// A thread that dies before its operation number `dies_at` (loads, stores, fences, bells).
-    void add_thread(Body body, std::uint32_t dies_at = never) {
-        Thread& thread = threads_[threads_count_++];
+    /// A thread whose process dies before this thread's operation number `dies_at` (loads, stores, fences, bytes).
+    void add_thread(Body body, int process, std::uint32_t dies_at = never) {
+        Thread& thread = threads_[at(threads_count_++)];
         thread.body = body;
+        thread.process = process;
         thread.dies_at = dies_at;
         thread.operations = 0;
         thread.state = Thread::ready;
@@ -193,44 +194,51 @@ public:
 
     // ---- sockets: bytes that stay until they are drained -----------------------------------------------------------
 
-    void ring(std::size_t bell, unsigned most) {
+    /// Which process's death ends this one.
+    void belongs_to(std::size_t socket, int process) { sockets_[socket].process = process; }
+
+    /// False: it has ended. More than `most` bytes in it are too many.
+    bool put(std::size_t socket, std::uint8_t byte, unsigned most) {
         operation();
         point();
-        Bell& socket = bells_[bell];
-        if (++socket.bytes > most) fail("bells pile up");
-        socket.view.join(me().view);
-    }
-    /// Sleeps until there is a byte, or the peer is dead. False: that, and no byte.
-    bool sleep(std::size_t bell) {
-        operation();
-        finish_copies();
-        me().waits_for = static_cast<std::uint8_t>(bell + 1);
-        point();
-        me().waits_for = 0;
-        me().position = mix(me().position, bells_[bell].bytes);
-        return bells_[bell].bytes != 0;
-    }
-    /// Takes all bytes. False: there was none.
-    bool drain(std::size_t bell) {
-        operation();
-        point();
-        Bell& socket = bells_[bell];
-        me().view.join(socket.view);
-        const bool any = socket.bytes != 0;
-        socket.bytes = 0;
-        me().position = mix(me().position, any ? 1 : 0);
-        return any;
-    }
-    /// Whose death closes this one.
-    void closes(int thread, std::size_t bell) { bells_[bell].closed_by = static_cast<std::int8_t>(thread); }
-    /// Whether the peer is dead. Who has seen that has seen all that it did.
-    bool ended(std::size_t bell) {
-        const int peer = bells_[bell].closed_by;
-        if (peer == nobody || !dead(peer)) return false;
-        me().view.join(threads_[at(peer)].view);
-        me().position = mix(me().position, 77);
+        Socket& to = sockets_[socket];
+        me().position = mix(me().position, to.ended ? 1 : 0);
+        if (to.ended) return false;
+        if (to.count == most) fail("bells pile up");
+        to.bytes[to.count++] = byte;
+        to.view.join(me().view);
         return true;
     }
+    /// Takes all that is there, `most_bytes` at most: how many; 0: it has ended; -1: nothing yet.
+    int take(std::size_t socket, std::uint8_t* to) {
+        operation();
+        point();
+        Socket& from = sockets_[socket];
+        const int count = from.count != 0 ? static_cast<int>(from.count) : from.ended ? 0 : -1;
+        if (count >= 0) me().view.join(from.view);
+        me().position = mix(me().position, static_cast<std::uint64_t>(count));
+        for (std::size_t i = 0; i < from.count; ++i) me().position = mix(me().position, to[i] = from.bytes[i]);
+        from.count = 0;
+        return count;
+    }
+    /// Nobody will put anything in it from here; what is in it can be taken.
+    void end(std::size_t socket) {
+        operation();
+        point();
+        sockets_[socket].ended = true;
+        sockets_[socket].view.join(me().view);
+    }
+    bool readable(std::size_t socket) const { return sockets_[socket].count != 0 || sockets_[socket].ended; }
+    /// Sleeps until one of these (a bit each) has bytes, or has ended.
+    void sleep(unsigned sockets) {
+        operation();
+        finish_copies();
+        me().waits_for = static_cast<std::uint8_t>(sockets);
+        point();
+        me().waits_for = 0;
+        for (std::size_t i = 0; i < most_sockets; ++i) me().position = mix(me().position, readable(i) ? 1 : 0);
+    }
+    static constexpr std::size_t most_bytes = 8;
 
 private:
     struct View {
@@ -249,9 +257,11 @@ private:
         std::array<std::uint8_t, most_threads> read_at{};
         std::array<std::uint16_t, most_stores> stores;
     };
-    struct Bell {
-        unsigned bytes = 0;
-        std::int8_t closed_by = nobody;
+    struct Socket {
+        std::array<std::uint8_t, most_bytes> bytes{};
+        unsigned count = 0;
+        bool ended = false;
+        int process = nobody;
         View view;
     };
     struct Copy {
@@ -262,9 +272,10 @@ private:
         enum State : std::uint8_t { ready, dead, through };
         Body body = nullptr;
         Fiber fiber;
+        int process = nobody;
         std::uint32_t dies_at = never, operations = 0;
         State state = ready;
-        std::uint8_t waits_for = 0;  ///< a bell's number and 1
+        std::uint8_t waits_for = 0;  ///< a bit for each socket
         View view;
         std::uint64_t position = 0;
         std::uint8_t copies_count = 0;
@@ -318,7 +329,16 @@ private:
     /// Before each: this may be where the thread dies.
     void operation() {
         if (me().operations++ != me().dies_at) return;
-        me().state = Thread::dead;
+        const int process = me().process;
+        for (int i = 0; i < threads_count_; ++i) {
+            Thread& thread = threads_[at(i)];
+            if (thread.process != process) continue;
+            if (thread.state == Thread::ready) thread.state = Thread::dead;
+            for (Socket& socket : sockets_) {
+                if (socket.process == process) socket.view.join(thread.view);
+            }
+        }
+        for (Socket& socket : sockets_) socket.ended = socket.ended || socket.process == process;
         leave();
     }
 
@@ -326,8 +346,10 @@ private:
         const Thread& thread = threads_[at(i)];
         if (thread.state != Thread::ready) return false;
         if (thread.waits_for == 0) return true;
-        const Bell& bell = bells_[thread.waits_for - 1u];
-        return bell.bytes != 0 || (bell.closed_by != nobody && dead(bell.closed_by));
+        for (std::size_t i = 0; i < most_sockets; ++i) {
+            if ((thread.waits_for >> i & 1) != 0 && readable(i)) return true;
+        }
+        return false;
     }
 
     /// Who goes on; `nobody`: no one can.
@@ -417,7 +439,10 @@ private:
             for (std::size_t c = 0; c < thread.copies_count; ++c)
                 hash = mix(hash, std::uint64_t{thread.copies[c].place} << 8 | thread.copies[c].from);
         }
-        for (const Bell& bell : bells_) hash = mix(mix(hash, bell.bytes), hash_view(bell.view));
+        for (const Socket& socket : sockets_) {
+            hash = mix(mix(hash, socket.count << 1 | (socket.ended ? 1u : 0u)), hash_view(socket.view));
+            for (std::size_t i = 0; i < socket.count; ++i) hash = mix(hash, socket.bytes[i]);
+        }
         return hash;
     }
 
@@ -434,7 +459,7 @@ private:
     std::vector<Store> stores_;
     std::size_t used_stores_ = 0;
     View fences_;
-    std::array<Bell, most_bells> bells_;
+    std::array<Socket, most_sockets> sockets_;
     std::array<Thread, most_threads> threads_;
     int threads_count_ = 0;
     int running_ = nobody;
