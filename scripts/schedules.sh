@@ -20,7 +20,7 @@ build build/gcc tests/schedules/schedules
 program=build/gcc/tests/schedules/schedules
 echo "schedules: seed $seed"
 if [ ${#full[@]} -eq 0 ]; then
-    exec "$program" --seed "$seed" --schedules 1000000 --seconds 40
+    exec "$program" --seed "$seed" --lanes 500000 --ends 500000 --seconds 20
 fi
-"$program" --seed "$seed" --all 3 --deaths 2 --schedules 20000000 --seconds 900
+"$program" --seed "$seed" --all 3 --deaths 2 --lanes 20000000 --ends 20000000 --seconds 600
 tests/schedules/faults.py

@@ -45,6 +45,21 @@ FAULTS = [
     ("flag read twice", "bell", "        const std::uint64_t bell = value & 3;", "        const std::uint64_t bell = Memory::load_relaxed(flag_) & 3;"),
     ("rung for each frame", "bell", "        if (value == rung) return Bell::none;\n", ""),
     ("flag not put up again after a bell", "bell", "        if (value == now_) return;\n", "        if (value == now_ || (value != 0 && value >> 2 > 1)) return;\n"),
+    ("no fence after a frame", "shm_end", "        out.writer.commit(header);\n        Memory::fence();\n", "        out.writer.commit(header);\n"),
+    ("nobody rings after a frame", "shm_end", "        if (const Bell bell = out.asleep.due(); bell != Bell::none) [[unlikely]]\n            ring(bell);", ""),
+    ("no fence after credit", "shm_end", "credit_shown(ReceivingLane<Memory>& in) noexcept {\n        Memory::fence();", "credit_shown(ReceivingLane<Memory>& in) noexcept {"),
+    ("credit at a step wakes nobody", "shm_end", "        in.reader.release();\n        if (in.reader.take_shown()) [[unlikely]]\n            credit_shown(in);", "        in.reader.release();\n        (void)in.reader.take_shown();"),
+    ("credit of an empty lane wakes nobody", "shm_end", "        if (in.reader.take_shown()) credit_shown(in);\n", "        (void)in.reader.take_shown();\n"),
+    ("no look at the room before sleeping", "shm_end", "if (interest.room.has(lane) && out.writer.has_room(out.wanted)) any = true;", ""),
+    ("no look at frames before sleeping", "shm_end", "if (in.reader.promising() || in.reader.violated()) any = true;", ""),
+    ("no last look after the end", "shm_end", "        if (in.reader.peek(frame)) return true;\n        if (in.reader.violated())\n            violation();", "        if (in.reader.violated())\n            violation();"),
+    ("no fence before a client's sleep", "shm_client_end", "                Memory::fence();\n                if (receiving)", "                if (receiving)"),
+    ("no fence before a loop's sleep", "shm_client_end", "        Memory::fence();\n        this->announce_credit();\n        return", "        this->announce_credit();\n        return"),
+    ("the receiving half sleeps on the caller's bell", "shm_client_end", "party == Party::receiver ? Bell::event : Bell::call", "Bell::call"),
+    ("a client leaves its bell's flag up", "shm_client_end", "            if (receiving) this->disarm_frames();\n            if (party", "            if (party"),
+    ("a client counts a bell that it didn't read", "shm_client_end", "        if (heard.bells) who.bells.drained();", "        who.bells.drained();"),
+    ("the sending half ends the receiving one's lanes", "shm_client_end", "        if (receiving)\n            this->hang_up();\n        else\n            this->break_off();", "        this->hang_up();"),
+    ("a service forgets the bell it read", "shm_service_end", "        if (heard.bells) bells_.drained();\n", ""),
     ("generation stands still", "bell", "void drained() noexcept { ++value_; }", "void drained() noexcept {}"),
 ]
 
@@ -73,7 +88,7 @@ def main() -> int:
             check=True,
         )
         run = subprocess.run(
-            [program, "--all", "0", "--deaths", "0", "--seed", "1", "--schedules", schedules], capture_output=True, text=True
+            [program, "--all", "0", "--deaths", "0", "--seed", "1", "--lanes", schedules, "--ends", schedules], capture_output=True, text=True
         )
         said = run.stdout.strip().splitlines() or [f"ended by signal {-run.returncode}: {run.stderr.strip()}"]
         if run.returncode == 0:

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "lane_search.hpp"
+#include "search.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
@@ -13,16 +13,21 @@ using namespace qbipc::testing;
 
 namespace {
 
-Sampled sample(std::uint64_t schedules, Weakened weakened, Forgotten forgotten = Forgotten::nothing) {
+Sampled lanes(std::uint64_t schedules, Weakened weakened, Forgotten forgotten = Forgotten::nothing) {
     const auto play = std::make_unique<LanePlay>();
     return sample_lane(*play, run_seed() << 20, weakened, forgotten,
                        [schedules](std::uint64_t done) { return done < schedules; });
 }
 
+Sampled ends(std::uint64_t schedules, Weakened weakened) {
+    const auto play = std::make_unique<EndPlay>();
+    return sample_ends(*play, run_seed() << 20, weakened, [schedules](std::uint64_t done) { return done < schedules; });
+}
+
 }  // namespace
 
 TEST_CASE("the shipped lane and its sleepers hold under schedules from a seed", "[schedules]") {
-    const Sampled found = sample(20'000, Weakened::nothing);
+    const Sampled found = lanes(20'000, Weakened::nothing);
     CAPTURE(found.seed);
     CHECK(found.error.empty());
     CHECK(found.points > 100'000);
@@ -62,13 +67,28 @@ TEST_CASE("the checker finds each weakened operation", "[schedules]") {
         std::pair{no_fence_before_sleep, asleep}, std::pair{no_fence_before_waiting_for_room, asleep},
         std::pair{flag_is_lost, asleep}, std::pair{payload_is_written_late, torn});
     CAPTURE(static_cast<int>(weakened));
-    const Sampled found = sample(20'000, weakened);
+    const Sampled found = lanes(20'000, weakened);
     CHECK_FALSE(found.error.empty());
     if (!error.empty()) CHECK(found.error == error);
 }
 
 TEST_CASE("the checker finds what an owner of a lane forgets", "[schedules]") {
-    CHECK(sample(20'000, Weakened::nothing, Forgotten::second_look).error == "asleep for ever");
-    CHECK(sample(20'000, Weakened::nothing, Forgotten::ringing_for_credit).error == "asleep for ever");
-    CHECK(sample(20'000, Weakened::nothing, Forgotten::draining_before_counting).error == "bells pile up");
+    CHECK(lanes(20'000, Weakened::nothing, Forgotten::second_look).error == "asleep for ever");
+    CHECK(lanes(20'000, Weakened::nothing, Forgotten::ringing_for_credit).error == "asleep for ever");
+    CHECK(lanes(20'000, Weakened::nothing, Forgotten::draining_before_counting).error == "bells pile up");
+}
+
+TEST_CASE("a client and a service over the shipped ends hold under schedules from a seed", "[schedules]") {
+    const Sampled found = ends(10'000, Weakened::nothing);
+    CAPTURE(found.seed);
+    CHECK(found.error.empty());
+    CHECK(found.points > 100'000);
+}
+
+TEST_CASE("the checker finds each fence that is left out of the shipped ends", "[schedules]") {
+    using enum Weakened;
+    const Weakened weakened =
+        GENERATE(no_fence_after_frame, no_fence_after_credit, no_fence_before_sleep, no_fence_before_waiting_for_room);
+    CAPTURE(static_cast<int>(weakened));
+    CHECK(ends(100'000, weakened).error == "asleep for ever");
 }

@@ -93,6 +93,8 @@ public:
         return !given_up_;
     }
 
+    /// Whether a thread runs, and not who sets them up.
+    bool runs() const { return running_ != nobody; }
     const std::string& error() const { return error_; }
     /// How many scheduling points there were.
     std::uint64_t points() const { return points_; }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
-// lane_search.hpp: many schedules of a lane: from seeds, or all that there are of something small.
+// search.hpp: many schedules of a lane, or of a client and a service: from seeds, or all that there are of something
+// small.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "end_play.hpp"
 #include "lane_play.hpp"
 
 namespace qbipc::testing {
@@ -17,21 +19,35 @@ struct Sampled {
     std::string error;
 };
 
-/// Schedules from `seed`, `seed` + 1 and so on, until `more()` is false; stops at the first error.
-template <class More>
-Sampled sample_lane(LanePlay& play, std::uint64_t seed, Weakened weakened, Forgotten forgotten, More more) {
+/// Schedules from `seed`, `seed` + 1 and so on, until `more(done)` is false; stops at the first error.
+template <class World, class One, class More>
+Sampled sample(const World& world, std::uint64_t seed, One one, More more) {
     Sampled sum;
     while (sum.error.empty() && more(sum.schedules)) {
         sum.seed = seed + sum.schedules;
         RandomChoices choices(sum.seed);
+        sum.error = one(choices);
+        ++sum.schedules;
+        sum.points += world.points();
+    }
+    return sum;
+}
+template <class More>
+Sampled sample_lane(LanePlay& play, std::uint64_t seed, Weakened weakened, Forgotten forgotten, More more) {
+    const auto one = [&](RandomChoices& choices) -> const std::string& {
         LanePlan plan = LanePlan::random(choices);
         plan.weakened = weakened;
         plan.forgotten = forgotten;
-        sum.error = play.run(plan, choices);
-        ++sum.schedules;
-        sum.points += play.world.points();
-    }
-    return sum;
+        return play.run(plan, choices);
+    };
+    return sample(play.world, seed, one, more);
+}
+template <class More>
+Sampled sample_ends(EndPlay& play, std::uint64_t seed, Weakened weakened, More more) {
+    const auto one = [&](RandomChoices& choices) -> const std::string& {
+        return play.run(EndPlan::random(choices), weakened, choices);
+    };
+    return sample(play.world, seed, one, more);
 }
 
 /// All schedules of all rows of so many frames, each of one line, of two, or of two that became one, from each offset
