@@ -226,7 +226,7 @@ TEMPLATE_LIST_TEST_CASE("threads: a connection is ended while others use it", "[
             auto ending = std::make_unique<Running<TestType, std::remove_const_t<decltype(notes)>>>(notes);
             std::vector<std::jthread> threads;
             for (int t = 0; t < 4; ++t) {
-                auto one = std::make_shared<qbipc::Client<TestType>>(connect<TestType>(ending->name));
+                auto one = std::make_shared<qbipc::Client<TestType>>(connect<TestType>(ending->name, small_lanes()));
                 threads.emplace_back([one] {
                     for (std::uint64_t i = 0; one->send(Note{i}, patience); ++i) {
                     }

@@ -33,7 +33,8 @@ struct EndPlan {
     std::uint32_t size = 16;    ///< of a request's payload
     std::uint32_t answer = 16;  ///< of an answer's and an event's
     std::uint32_t before = 0;   ///< requests sent and taken before
-    bool leaves = false;        ///< the client shuts down when it is through; the service then learns of that
+    bool answers_first = false;
+    bool leaves = false;  ///< the client shuts down when it is through; the service then learns of that
     std::uint32_t client_dies = World::never, service_dies = World::never;
 
     static EndPlan random(RandomChoices& random) {
@@ -46,6 +47,7 @@ struct EndPlan {
         plan.size = sizes[random.below(sizes.size())];
         plan.answer = sizes[random.below(sizes.size())];
         plan.before = static_cast<std::uint32_t>(random.below(6));
+        plan.answers_first = random.one_in(2);
         plan.leaves = random.one_in(3);
         if (random.one_in(4)) {
             auto& dies = random.one_in(2) ? plan.client_dies : plan.service_dies;
@@ -75,9 +77,6 @@ public:
             world.add_thread(plan.client == Client::calls ? &EndPlay::call : &EndPlay::send, client_process,
                              plan.client_dies);
         }
-        using K = ScheduledKernel;
-        for (const auto socket : {K::call_to_client, K::event_to_client}) world.belongs_to(socket, service_process);
-        for (const auto socket : {K::call_to_service, K::event_to_service}) world.belongs_to(socket, client_process);
         world.run();
         ScheduledMemory::reset(Weakened::nothing);
         return world.error();
@@ -190,11 +189,12 @@ private:
         std::uint32_t answers = 0, events = 0;  // due
         const bool talks = plan_.client != Client::one_way;
         for (;;) {
-            bool blocked = false;
+            bool blocked = false, event_is_next = false;
             while (!blocked && (answers != 0 || events != 0)) {
-                const Lane lane = events != 0 ? Lane::events : Lane::responses;
+                event_is_next = events != 0 && !(plan_.answers_first && answers != 0);
+                const Lane lane = event_is_next ? Lane::events : Lane::responses;
                 if (send_next(end, lane, plan_.answer)) {
-                    --(events != 0 ? events : answers);
+                    --(event_is_next ? events : answers);
                 } else if (end.refused(lane) == errc::lane_full) {
                     blocked = true;
                 } else {
@@ -210,7 +210,7 @@ private:
             if (all && !plan_.leaves) break;
             Interest interest;
             if (blocked)
-                interest.room = events != 0 ? Lane::events : Lane::responses;
+                interest.room = event_is_next ? Lane::events : Lane::responses;
             else
                 interest.frames = Lane::requests;
             end.arm(interest);
@@ -302,7 +302,7 @@ private:
             if (end.ended()) return false;
             if (got(Lane::events) >= events) break;
             ScheduledMemory::next_fence = Fence::before_sleep;
-            if (end.arm({Lane::events, {}})) world.sleep(1u << ScheduledKernel::event_to_client);
+            if (end.arm({Lane::responses | Lane::events, {}})) world.sleep(1u << ScheduledKernel::event_to_client);
         }
         return true;
     }

@@ -96,8 +96,6 @@ public:
         prepare(choices);
         world.add_thread(&LanePlay::send, sender, plan.sender_dies);
         world.add_thread(&LanePlay::receive, receiver, plan.receiver_dies);
-        world.belongs_to(frames_came, sender);
-        world.belongs_to(room_came, receiver);
         world.run();
         return world.error();
     }

@@ -75,6 +75,8 @@ public:
         thread.view = View{};
         thread.position = 0;
         thread.copies_count = 0;
+        thread.is_told = false;
+        thread.told = View{};
     }
     static constexpr std::uint32_t never = ~std::uint32_t{0};
 
@@ -134,6 +136,7 @@ public:
             if (order == Order::synchronizing && store.released) thread.view.join(store.view);
         }
         thread.position = mix(thread.position, value + 1);
+        look_whether_told();
         return value;
     }
 
@@ -187,6 +190,7 @@ public:
         point();
         me().view.join(fences_);
         fences_ = me().view;
+        look_whether_told();
     }
     /// In place of a fence that was left out: so that schedules keep their shape.
     void no_fence() {
@@ -196,16 +200,16 @@ public:
 
     // ---- sockets: bytes that stay until they are drained -----------------------------------------------------------
 
-    /// Which process's death ends this one.
-    void belongs_to(std::size_t socket, int process) { sockets_[socket].process = process; }
-
     /// False: it has ended. More than `most` bytes in it are too many.
     bool put(std::size_t socket, std::uint8_t byte, unsigned most) {
         operation();
         point();
         Socket& to = sockets_[socket];
         me().position = mix(me().position, to.ended ? 1 : 0);
-        if (to.ended) return false;
+        if (to.ended) {
+            learn_of_the_end(to);
+            return false;
+        }
         if (to.count == most) fail("bells pile up");
         to.bytes[to.count++] = byte;
         to.view.join(me().view);
@@ -217,7 +221,8 @@ public:
         point();
         Socket& from = sockets_[socket];
         const int count = from.count != 0 ? static_cast<int>(from.count) : from.ended ? 0 : -1;
-        if (count >= 0) me().view.join(from.view);
+        if (count > 0) me().view.join(from.view);
+        if (count == 0) learn_of_the_end(from);
         me().position = mix(me().position, static_cast<std::uint64_t>(count));
         for (std::size_t i = 0; i < from.count; ++i) me().position = mix(me().position, to[i] = from.bytes[i]);
         from.count = 0;
@@ -238,6 +243,7 @@ public:
         me().waits_for = static_cast<std::uint8_t>(sockets);
         point();
         me().waits_for = 0;
+        look_whether_told();
         for (std::size_t i = 0; i < most_sockets; ++i) me().position = mix(me().position, readable(i) ? 1 : 0);
     }
     static constexpr std::size_t most_bytes = 8;
@@ -263,7 +269,6 @@ private:
         std::array<std::uint8_t, most_bytes> bytes{};
         unsigned count = 0;
         bool ended = false;
-        int process = nobody;
         View view;
     };
     struct Copy {
@@ -279,6 +284,8 @@ private:
         State state = ready;
         std::uint8_t waits_for = 0;  ///< a bit for each socket
         View view;
+        bool is_told = false;  ///< of the end, by another thread, which knew `told`
+        View told;
         std::uint64_t position = 0;
         std::uint8_t copies_count = 0;
         std::array<Copy, 24> copies;
@@ -328,6 +335,24 @@ private:
         thread.copies_count = 0;
     }
 
+    /// Who learns of the peer's end knows all that the peer did, and tells the other threads of his process: see
+    /// Standing. They look once they have done what they are about to do.
+    void learn_of_the_end(const Socket& socket) {
+        me().view.join(socket.view);
+        for (int i = 0; i < threads_count_; ++i) {
+            Thread& thread = threads_[at(i)];
+            if (i == running_ || thread.process != me().process) continue;
+            thread.told.join(me().view);
+            thread.is_told = true;
+        }
+    }
+    void look_whether_told() {
+        Thread& thread = me();
+        if (!thread.is_told) return;
+        thread.is_told = false;
+        thread.view.join(thread.told);
+    }
+
     /// Before each: this may be where the thread dies.
     void operation() {
         if (me().operations++ != me().dies_at) return;
@@ -336,11 +361,9 @@ private:
             Thread& thread = threads_[at(i)];
             if (thread.process != process) continue;
             if (thread.state == Thread::ready) thread.state = Thread::dead;
-            for (Socket& socket : sockets_) {
-                if (socket.process == process) socket.view.join(thread.view);
-            }
+            for (Socket& socket : sockets_) socket.view.join(thread.view);
         }
-        for (Socket& socket : sockets_) socket.ended = socket.ended || socket.process == process;
+        for (Socket& socket : sockets_) socket.ended = true;
         leave();
     }
 
@@ -348,8 +371,8 @@ private:
         const Thread& thread = threads_[at(i)];
         if (thread.state != Thread::ready) return false;
         if (thread.waits_for == 0) return true;
-        for (std::size_t i = 0; i < most_sockets; ++i) {
-            if ((thread.waits_for >> i & 1) != 0 && readable(i)) return true;
+        for (std::size_t socket = 0; socket < most_sockets; ++socket) {
+            if ((thread.waits_for >> socket & 1) != 0 && readable(socket)) return true;
         }
         return false;
     }
