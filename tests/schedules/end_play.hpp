@@ -255,8 +255,11 @@ private:
         ClientEnd& end = *client_;
         const std::uint32_t events = plan_.requests * plan_.events;
         while (got(Lane::responses) < plan_.requests || got(Lane::events) < events) {
+            const bool ended =
+                static_cast<bool>(end.ended());  // before both lanes: it may come to be known at the second
             if (take(end, Lane::responses, plan_.answer) || take(end, Lane::events, plan_.answer)) continue;
-            if (end.ended()) break;
+            if (ended) break;
+            if (end.ended()) continue;
             wait_for({Lane::responses | Lane::events, {}}, Party::receiver);
         }
         check_end(end.ended());

@@ -206,6 +206,7 @@ public:
         point();
         Socket& to = sockets_[socket];
         me().position = mix(me().position, to.ended ? 1 : 0);
+        look_whether_told();
         if (to.ended) {
             learn_of_the_end(to);
             return false;
@@ -221,6 +222,7 @@ public:
         point();
         Socket& from = sockets_[socket];
         const int count = from.count != 0 ? static_cast<int>(from.count) : from.ended ? 0 : -1;
+        look_whether_told();
         if (count > 0) me().view.join(from.view);
         if (count == 0) learn_of_the_end(from);
         me().position = mix(me().position, static_cast<std::uint64_t>(count));
@@ -232,6 +234,7 @@ public:
     void end(std::size_t socket) {
         operation();
         point();
+        look_whether_told();
         sockets_[socket].ended = true;
         sockets_[socket].view.join(me().view);
     }
