@@ -82,8 +82,6 @@ public:
         return world.error();
     }
 
-    World world;
-
 private:
     using ClientEnd = detail::ShmClientEnd<Block, ScheduledKernel, ScheduledMemory>;
     using ServiceEnd = detail::ShmServiceEnd<ScheduledKernel, ScheduledMemory>;
@@ -313,6 +311,11 @@ private:
     static inline EndPlay* play_ = nullptr;
 
     alignas(detail::area_header) std::array<std::byte, service_area.size() + client_area.size()> area_;
+
+public:
+    World world;
+
+private:
     EndPlan plan_;
     std::optional<ServiceEnd> service_;
     std::optional<ClientEnd> client_;

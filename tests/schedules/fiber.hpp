@@ -81,7 +81,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t stack_size = std::size_t{256} << 10;
+    static constexpr std::size_t stack_size = std::size_t{128} << 10;
 
     ucontext_t context_{};
     std::unique_ptr<std::byte[]> stack_;
