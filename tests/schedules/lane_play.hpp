@@ -47,7 +47,7 @@ struct LanePlan {
             return detail::LaneShape{lines * detail::line, window * detail::line, step * detail::line,
                                      largest * detail::line};
         };
-        switch (random.below(5)) {
+        switch (random.below(6)) {
             case 0:
                 plan.shape = shape_of(4, 4, 1, 2);
                 break;
@@ -60,6 +60,9 @@ struct LanePlan {
             case 3:
                 plan.shape = shape_of(16, 8, 2, 4);
                 break;
+            case 4:  // only frames of a sixteenth of the window keep to it
+                plan.shape = shape_of(32, 16, 4, 8);
+                break;
             default:
                 plan.shape = shape_of(16, 16, 2, 4);
                 break;
@@ -67,7 +70,7 @@ struct LanePlan {
         const auto largest = plan.shape.largest / detail::line;
         plan.before = static_cast<std::uint32_t>(random.below(2 * plan.shape.size / detail::line));
         plan.frames = static_cast<std::uint32_t>(2 + random.below(most_frames - 1));
-        const bool alike = random.one_in(3);
+        const bool alike = random.one_in(plan.shape.window < plan.shape.size ? 2 : 3);
         for (std::size_t i = 0; i < plan.frames; ++i) {
             plan.reserved[i] = static_cast<std::uint8_t>(alike ? 1 : 1 + random.below(largest));
             plan.used[i] = plan.reserved[i];
@@ -123,7 +126,7 @@ private:
     enum Socket : std::size_t { frames_came, room_came };
 
     struct Shared {
-        alignas(detail::line) std::array<std::byte, 16 * detail::line> lane;
+        alignas(detail::line) std::array<std::byte, 32 * detail::line> lane;
         std::uint64_t credit, asleep, wants_room;
     };
     /// What a thread has besides its end of the lane.

@@ -108,7 +108,7 @@ public:
         if (error_.empty()) error_ = what;
         if (running_ != nobody) leave_for_good();
     }
-    bool dead(int thread) const { return threads_[at(thread)].state == Thread::dead; }
+    bool dead(int thread) const { return threads_[at(thread)].state == Thread::killed; }
 
     /// All of the running thread's private state, at a place in its code: two that agree in these are in one state.
     template <class... Values>
@@ -279,7 +279,7 @@ private:
         std::uint8_t place, from;
     };
     struct Thread {
-        enum State : std::uint8_t { ready, dead, through };
+        enum State : std::uint8_t { ready, killed, through };
         Body body = nullptr;
         Fiber fiber;
         int process = nobody;
@@ -363,7 +363,7 @@ private:
         for (int i = 0; i < threads_count_; ++i) {
             Thread& thread = threads_[at(i)];
             if (thread.process != process) continue;
-            if (thread.state == Thread::ready) thread.state = Thread::dead;
+            if (thread.state == Thread::ready) thread.state = Thread::killed;
             for (Socket& socket : sockets_) socket.view.join(thread.view);
         }
         for (Socket& socket : sockets_) socket.ended = true;
