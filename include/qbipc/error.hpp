@@ -40,7 +40,7 @@ enum class errc : std::int32_t {
     bad_name,             ///< a name that is empty, begins with a dot, or has '/' or NUL (std::errc::invalid_argument)
     name_too_long,        ///< a name over 90 bytes, or a path over 107 (std::errc::filename_too_long)
     no_runtime_directory,  ///< no directory of this user's own for a socket file (std::errc::no_such_file_or_directory)
-    over_quota,            ///< too many answers of this session wait for room already (std::errc::not_enough_memory)
+    over_quota,            ///< this session, or its user's, would hold too much (std::errc::not_enough_memory)
     memory_not_locked,     ///< Pages::locked, and RLIMIT_MEMLOCK forbids it (std::errc::not_enough_memory)
 };
 

@@ -25,6 +25,9 @@ struct Options {
     /// The largest message this side wants to send or receive. In force is what the service makes of it: raised to what
     /// it enforces, cut to its cap; see Client::max_message().
     std::size_t max_message = std::size_t{1} << 20;
+    /// A client's bound on what the service may raise that to, and so on what it can make the client hold at once: one
+    /// answer and one event of this size. A service that enforces more gives message_too_large.
+    std::size_t message_ceiling = std::size_t{256} << 20;
     /// Address space of each lane, rounded up to a power of two of at least 64 KiB; memory comes as it is touched.
     /// A message may be larger than its lane: it then passes through in pieces.
     std::size_t lane_size = std::size_t{4} << 20;
@@ -40,6 +43,8 @@ struct Options {
 };
 
 /// A service's limits; over a half-open limit a client is told `busy` and tries again, over others `too_many_sessions`.
+/// Once several users have taken half of the sessions, or handshakes, who has some may have no more than his part of
+/// what the others leave.
 struct Limits {
     std::size_t sessions = 4096;                                     ///< open at once
     std::size_t sessions_per_user = 2048;                            ///< of these, per uid
@@ -51,6 +56,9 @@ struct Limits {
     /// The same of all sessions of one uid, and what they sent of large messages that aren't complete yet: a session
     /// that needs more ends with EndReason::quota.
     std::size_t user_bytes = std::size_t{256} << 20;
+    /// Shared memory that the lanes to the clients of one uid have grown to, which they do while these don't read: a
+    /// session that needs more ends with EndReason::quota. Pages::reserved isn't counted: it is the service's own wish.
+    std::size_t user_lane_bytes = std::size_t{1} << (sizeof(std::size_t) > 4 ? 32 : 30);
     std::size_t unanswered = 4096;  ///< calls of one session taken and not yet answered; more wait in its lane
 };
 
@@ -60,6 +68,10 @@ struct ServiceOptions : Options {
     std::optional<mode_t> mode = {};  ///< of a filesystem socket; absent: 0666, for policies decide who may connect
     std::optional<uid_t> owner = {};  ///< of a filesystem socket; absent: unchanged
     std::optional<gid_t> group = {};  ///< of a filesystem socket; absent: unchanged
+    /// End a session when the process of its client dies, even where a child that it forked keeps its sockets open.
+    /// Takes a descriptor for each session, and a kernel from 6.5 on; without either, such a session lasts as long as
+    /// the child.
+    bool watch_processes = true;
     Limits limits = {};
 };
 

@@ -40,7 +40,8 @@ public:
 
     /// Sends an event. Not [[nodiscard]]: best effort is a policy. Blocking: never.
     /// Errors: lane_full (the client doesn't keep up: the caller decides; the client sees a gap in the count),
-    /// message_too_large, disconnected. Peer loss: what is in the lane is dropped with the client.
+    /// message_too_large, disconnected, over_quota (its user's lanes have grown too much: the session ends). Peer loss:
+    /// what is in the lane is dropped with the client.
     template <class X>
     Result<void> send(X&& event) {
         if constexpr (detail::check_event<X>()) {

@@ -2,6 +2,7 @@
 // Answers that are given later: from the handler, from other threads, after their session or their service is gone.
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "conformance/messages.hpp"
@@ -64,6 +65,21 @@ TEMPLATE_LIST_TEST_CASE("an answer is given from another thread, once", "[answer
     CHECK(why(client.wait(second, patience)) == errc::not_permitted);
     CHECK(service.statistics().calls_waiting == 0);
     CHECK(service.statistics().responses == 2);
+}
+
+TEMPLATE_LIST_TEST_CASE("a one-way message by the id of a deferred call gets no answer", "[answer]", Transports) {
+    Deferred<Number> deferred;
+    auto service = run<TestType>(deferring(deferred));
+    auto client = connect<TestType>(service.name);
+    const Later later{1};
+    for (int i = 0; i < 2; ++i)
+        must(client.send(qbipc::bytes(qbipc::ServiceId{0}, Later::id, std::as_bytes(std::span(&later, 1)))));
+    CHECK(deferred.take().send(Number{5}));
+    CHECK(deferred.take().fail(errc::not_permitted));
+    CHECK(must(client.call(Double{4}, patience)).value == 8);
+    CHECK(service.statistics().responses == 1);
+    CHECK(service.statistics().one_way_failures == 1);
+    CHECK(service.statistics().calls_waiting == 0);
 }
 
 TEMPLATE_LIST_TEST_CASE("an answer of any size and shape is given from another thread", "[answer]", Transports) {

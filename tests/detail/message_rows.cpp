@@ -316,6 +316,22 @@ TEST_CASE("what no honest peer sends is a violation, and stays one", "[rows]") {
     CHECK(receiver.violated());
 }
 
+TEST_CASE("a frame that broke the protocol is no message even if its peer makes a good one of it", "[rows]") {
+    const bool in_a_row = GENERATE(false, true);
+    FakeEnd end;
+    Receiver receiver;
+    if (in_a_row) end.put(Lane::requests, row(), first_piece(100, 10));
+    end.put(Lane::requests, {0, Kind::answer, 0, 3, 4, 5}, pattern(8));
+    CHECK_FALSE(take(receiver, end));
+    REQUIRE(receiver.violated());
+    end[Lane::requests].front().header.kind = Kind::one_way;
+    CHECK_FALSE(take(receiver, end));
+    end[Lane::requests].front().header.kind = Kind::piece;
+    CHECK_FALSE(take(receiver, end));
+    CHECK(receiver.violated());
+    CHECK(end[Lane::requests].size() == 1);
+}
+
 TEST_CASE("no more frames are taken than the receiver was allowed, pieces and abandoned rows included", "[rows]") {
     FakeEnd end;
     Receiver receiver;

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <map>
 #include <poll.h>
+#include <sched.h>
 #include <sstream>
 #include <string>
 #include <sys/prctl.h>
@@ -50,7 +51,7 @@ inline Address address_of(const std::string& text) {
     return Address(text);
 }
 
-/// Becomes who the arguments say: user=, group=, groups=1,2. Root's to ask for.
+/// Becomes who the arguments say: user=, group=, groups=1,2 (root's to ask for), nobody; limits: nofile=, file_size=.
 inline bool become(const Arguments& arguments) {
     if (arguments.has("nofile")) {
         rlimit limit{};
@@ -67,6 +68,12 @@ inline bool become(const Arguments& arguments) {
         const auto group = static_cast<gid_t>(arguments.number("group", user));
         if (::setresgid(group, group, group) != 0 || ::setresuid(user, user, user) != 0) return false;
         ::prctl(PR_SET_DUMPABLE, 1);  // its /proc is its own again
+    }
+    // A user namespace in which nobody is mapped: all ids, its own too, read as the overflow id there.
+    if (arguments.has("nobody") && ::unshare(CLONE_NEWUSER) != 0) return false;
+    if (arguments.has("file_size")) {
+        const rlimit limit{arguments.number("file_size"), arguments.number("file_size")};
+        if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
     }
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // forgotten when the user changes
     return true;

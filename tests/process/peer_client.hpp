@@ -179,12 +179,7 @@ int obey(C client, const Address& address, Lines& lines) {
             const auto child = fork_in_the_middle(client);
             std::cout << child << ' ' << outcome(client.call(Add{0, 0}, patience)) << std::endl;
         } else if (verb == "leave") {  // a child that holds on to all descriptors until this input ends
-            if (::fork() == 0) {
-                ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-                pollfd input{0, 0, 0};
-                ::poll(&input, 1, -1);
-                ::_exit(0);
-            }
+            leave_a_child();
             std::cout << "left" << std::endl;
         } else if (verb == "disconnect") {
             client.disconnect();

@@ -175,6 +175,14 @@ void report(S& service, const Books& books) {
               << " maps=" << session_mappings() << " memory=" << memory_in_use() << " sleeps=" << sleeps() << std::endl;
 }
 
+/// Leaves a child that holds on to copies of all descriptors, its parent's death included, until this input ends.
+inline void leave_a_child() {
+    if (::fork() != 0) return;
+    pollfd input{0, 0, 0};
+    ::poll(&input, 1, -1);
+    ::_exit(0);
+}
+
 /// Runs this program anew, and gives what it says of the descriptors that it was born with.
 inline std::string execute_a_child() {
     int out[2];
@@ -250,6 +258,7 @@ int serve(const std::string& address, const Arguments& arguments, Auth auth) {
     if (arguments.has("owner_group")) options.group = static_cast<gid_t>(arguments.number("owner_group"));
     options.max_message = arguments.number("max_message", options.max_message);
     options.min_message = arguments.number("min_message", options.min_message);
+    options.watch_processes = arguments.number("watch_processes", 1) != 0;
     auto& limits = options.limits;
     limits.handshake = std::chrono::milliseconds(arguments.number("handshake", 30'000));
     limits.half_open = arguments.number("half_open", limits.half_open);
@@ -290,6 +299,8 @@ int serve(const std::string& address, const Arguments& arguments, Auth auth) {
                     std::cout << fork_a_service(*service) << std::endl;
                 else if (line == "exec")
                     std::cout << execute_a_child() << std::endl;
+                else if (line == "leave a child")
+                    leave_a_child(), std::cout << "left" << std::endl;
                 else
                     report(*service, books);
             }

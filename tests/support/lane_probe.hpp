@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// lane_probe.hpp: a look at the private cursors of a lane's two ends, by which their states are known.
+// lane_probe.hpp: the private cursors of a lane's ends, for tests that compare them or start them somewhere else.
 #pragma once
 
 #include <array>
@@ -21,6 +21,7 @@ struct qbipc::detail::LaneProbe {
         reader.announced_ -= laps;
         credit -= laps;
     }
+    /// By which states are told apart.
     template <class Memory>
     static std::array<std::uint64_t, 6> state(const LaneWriter<Memory>& writer) {
         // A place behind head is never the one after the next frame: whatever was cleared there is forgotten.
@@ -35,5 +36,23 @@ struct qbipc::detail::LaneProbe {
     static std::array<std::uint64_t, 4> state(const LaneReader<Memory>& reader) {
         return {reader.tail_, reader.announced_, reader.stop_,
                 static_cast<std::uint64_t>(reader.fresh_) << 1 | static_cast<std::uint64_t>(reader.violated_)};
+    }
+
+    /// Up to where a writer believes it may write; 0 after a violation.
+    template <class Memory>
+    static std::uint64_t limit(const LaneWriter<Memory>& writer) {
+        return writer.limit_;
+    }
+
+    /// As if so many bytes had passed and all had been credited; the credit word is the caller's to set.
+    template <class Memory>
+    static void start(LaneReader<Memory>& reader, std::uint64_t at) {
+        reader.tail_ = reader.announced_ = at;
+    }
+    template <class Memory>
+    static void start(LaneWriter<Memory>& writer, std::uint64_t at) {
+        writer.head_ = at;
+        writer.limit_ = at + writer.shape_.size;
+        writer.cleared_ = 0;
     }
 };

@@ -322,7 +322,7 @@ private:
     /// wait. But no function runs: what it sends would get between the pieces of a message that is half out. And where
     /// an answer is looked at in its lane, it is the one that would be taken: only room is waited for.
     ErrorCode wait_for_room(TimeLimit& limit) {
-        if (auto error = end.ended()) return error;
+        if (auto error = split ? end.ended() : over()) return error;
         if (split) return error_of_wait(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
         return wait_while_sending(Lane::requests, limit);
     }
@@ -342,7 +342,7 @@ private:
     /// So many calls are outstanding that there is no slot. A sending half can't be woken by the other one's thread: it
     /// looks again.
     ErrorCode wait_for_slot(TimeLimit& limit, Backoff& backoff) {
-        if (auto error = end.ended()) return error;
+        if (auto error = split ? end.ended() : over()) return error;
         if (!split) {
             if (answers.looking()) return errc::would_recurse;  // only answers make a slot vacant
             const ScopeFlag now(answers.sending());

@@ -147,10 +147,15 @@ public:
     }
     std::error_code answer(const Header& call, const AnyOutgoing& x) override {
         answered_one();
+        if (call.kind != Kind::call) return {};  // a one-way message by a call's id: nobody waits
         return x.copy ? reply(call, AnyCopied{x}) : reply(call, x);
     }
     std::error_code answer_error(const Header& call, std::error_code error) override {
         answered_one();
+        if (call.kind != Kind::call) {
+            ++counters.one_way_failures;
+            return {};
+        }
         return reply_error(call, error);
     }
 
@@ -182,6 +187,7 @@ public:
     /// What its transport says of the end.
     EndReason why_ended() const {
         if (end.ended() == errc::protocol_violation) return EndReason::violation;
+        if (end.ended() == errc::over_quota) return EndReason::quota;
         return end.said_bye() ? EndReason::bye : EndReason::lost;
     }
 
@@ -204,10 +210,12 @@ public:
 
     const Limits& limits() const { return limits_; }
 
-    /// From here on its private memory is counted there: what comes in pieces, before it is allocated.
-    void charge_to(MemoryAccount& account, Buffer& spare) noexcept {
+    /// From here on its memory is counted there: private, of it what comes in pieces before it is allocated; and
+    /// shared, where the transport has such.
+    void charge_to(MemoryAccount& account, MemoryAccount& lanes, Buffer& spare) noexcept {
         account_ = &account;
         requests.charge_to(account, spare);
+        if constexpr (requires { end.pages(); }) end.pages().open(lanes);
     }
     /// Counts what its outboxes hold. False: it is too much.
     bool charge_outboxes() noexcept {
@@ -220,6 +228,7 @@ public:
         responses.discard();
         events.discard();
         (void)charge_outboxes();
+        if constexpr (requires { end.pages(); }) end.pages().close();
     }
 
     End end;

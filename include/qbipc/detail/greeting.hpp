@@ -201,6 +201,15 @@ inline std::size_t take_descriptors(msghdr& message, std::array<Descriptor, most
 /// On one core each look gives way to the service.
 inline constexpr int looks_before_sleep = 200;
 
+/// Whether E is what it should be: a client polls and reads it, and what a file system in user space is asked through a
+/// descriptor of its own it may never answer.
+template <class Kernel>
+bool is_unix_socket(int fd) noexcept {
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    return Kernel::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 /// The client's part: says hello, waits for the reply, takes what comes with it.
 ///
 /// Blocking: until the deadline. Errors: timed_out; disconnected (the service hung up without a word); moved_error();
@@ -263,7 +272,8 @@ Result<Welcome> shake_hands(int socket, const Hello& hello, Deadline deadline) {
     if (!reply) return fail(reply.error());
     if (reply->status == Status::moved) return fail(moved_error());
     if (cut || descriptors < reply->descriptors) return fail(errc::descriptors_refused);
-    if (descriptors > reply->descriptors) return fail(errc::protocol_violation);
+    if (descriptors > reply->descriptors || descriptors == 0) return fail(errc::protocol_violation);
+    if (!is_unix_socket<Kernel>(welcome.descriptors[0].get())) return fail(errc::protocol_violation);
     welcome.reply = *reply;
     return welcome;
 }

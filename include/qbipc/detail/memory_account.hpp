@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 namespace qbipc::detail {
 
@@ -29,6 +30,28 @@ public:
 private:
     std::size_t limit_;
     std::size_t used_ = 0;
+};
+
+/// What one connection has on an account; without an account nothing is counted.
+class Charge {
+public:
+    /// From here on it is counted there.
+    void open(MemoryAccount& account) noexcept { account_ = &account; }
+    /// As MemoryAccount::take().
+    bool take(std::size_t bytes) noexcept {
+        if (account_ == nullptr) return true;
+        if (!account_->take(bytes)) return false;
+        held_ += bytes;
+        return true;
+    }
+    /// Gives all of it back: the account is about to go.
+    void close() noexcept {
+        if (account_ != nullptr) std::exchange(account_, nullptr)->give_back(std::exchange(held_, 0));
+    }
+
+private:
+    MemoryAccount* account_ = nullptr;
+    std::size_t held_ = 0;
 };
 
 }  // namespace qbipc::detail

@@ -101,12 +101,14 @@ private:
         return false;
     }
 
-    /// Takes one frame of a row and releases it. False: a violation.
+    /// Takes one frame of a row and releases it. False: a violation. Its frame stays, and a peer may make a good one of
+    /// it: a row that is never complete keeps all later ones from being taken for a message.
     bool take_piece(End& end, const Frame& frame) {
-        if (over_quota_) return false;
+        if (over_quota_ || violated_) return false;
         const bool ok = assembling_ ? continue_row(frame) : begin_row(end, frame);
         if (!ok) {
             violated_ = !over_quota_;
+            assembling_ = true;
             return false;
         }
         end.release(lane);

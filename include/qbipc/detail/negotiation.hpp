@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include <qbipc/detail/wire_error.hpp>
 #include <qbipc/options.hpp>
@@ -17,6 +18,11 @@ inline constexpr std::size_t least_message = sizeof(WireError);
 constexpr std::size_t negotiate_message(std::size_t wished, const ServiceOptions& options) noexcept {
     const std::size_t least = std::max(options.min_message, least_message);
     return std::min(std::max(wished, least), std::max(options.max_message, least));
+}
+
+/// Whether a client takes what the service made of its wish.
+constexpr bool accepts_message(const Options& options, std::uint64_t in_force) noexcept {
+    return in_force <= std::max(options.max_message, options.message_ceiling);
 }
 
 }  // namespace qbipc::detail

@@ -182,7 +182,8 @@ private:
             auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
             connection->since = since;
             connection->uid = uid;
-            connection->charge_to(loop.reception_.admission().account(uid), loop.spare_);
+            auto& admission = loop.reception_.admission();
+            connection->charge_to(admission.account(uid), admission.lanes(uid), loop.spare_);
             if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
                 return false;
             hooks.bind(*connection, std::move(data));

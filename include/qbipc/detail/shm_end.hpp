@@ -15,6 +15,7 @@
 #include <qbipc/detail/greeting.hpp>
 #include <qbipc/detail/lane_reader.hpp>
 #include <qbipc/detail/lane_writer.hpp>
+#include <qbipc/detail/memory_account.hpp>
 #include <qbipc/detail/shared_memory.hpp>
 #include <qbipc/detail/standing.hpp>
 #include <qbipc/error.hpp>
@@ -279,10 +280,14 @@ protected:
         standing_.end(errc::disconnected);
         each_in([](Lane, ReceivingLane<Memory>& in) { in.reader.end_after_one_lap(); });
     }
-    void violation() noexcept {
+    /// It is this side that ends it. A service's one thread drives all lanes; a client's incoming ones may be
+    /// another's.
+    void end(errc why) noexcept {
+        if constexpr (side == Side::service) hang_up();
         break_off();
-        standing_.end(errc::protocol_violation);
+        standing_.end(why);
     }
+    void violation() noexcept { end(errc::protocol_violation); }
 
     Standing standing_;
     std::size_t max_message_;
@@ -290,6 +295,7 @@ protected:
     std::array<SendingLane<Memory>, outgoing> out_;
     Descriptor call_;
     Descriptor event_;
+    Charge pages_;  ///< what a service's lanes grew to, on the account of the client's user
 
 private:
     void set_in(Lane lane, const LaneShape& shape, std::uint64_t data, std::uint64_t credit, std::uint64_t asleep,
@@ -311,7 +317,11 @@ private:
         return reinterpret_cast<std::uint64_t*>(area.data() + at);
     }
 
+    /// Runs at each credit step at least. A connection that another thread, or the other direction, broke off is found
+    /// here too: a peer that goes on publishing gains no more than a lap.
     void credit_shown(ReceivingLane<Memory>& in) noexcept {
+        if (standing_.broken()) [[unlikely]]
+            in.reader.end_after_one_lap();
         Memory::fence();
         if (const Bell bell = in.wants_room.due(); bell != Bell::none) [[unlikely]]
             ring(bell);
@@ -346,7 +356,9 @@ private:
         while (out.writer.refused() == Room::populate) {
             const std::uint64_t from = out.writer.populate_from();
             const std::uint64_t count = out.writer.populate_size();
-            out.refused = own_.populate(out.at + from, count);
+            out.refused = pages_.take(count) ? own_.populate(out.at + from, count) : errc::over_quota;
+            if (out.refused == errc::over_quota)
+                end(errc::over_quota);  // it would find no room, and nobody to make some
             if (out.refused) return nullptr;
             out.writer.populated_to(from + count);
             if (std::byte* const place = out.writer.reserve(size)) return place;

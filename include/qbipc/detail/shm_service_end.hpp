@@ -9,6 +9,7 @@
 
 #include <qbipc/detail/bell.hpp>
 #include <qbipc/detail/descriptor.hpp>
+#include <qbipc/detail/peer_process.hpp>
 #include <qbipc/detail/shm_end.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/memory.hpp>
@@ -22,22 +23,29 @@ class ShmServiceEnd : public ShmEnd<Side::service, Kernel, Memory> {
     using Base = ShmEnd<Side::service, Kernel, Memory>;
 
 public:
-    /// `client_area`: kept until the client's ack, to be sealed then.
-    ShmServiceEnd(ShmParts<Kernel>&& parts, Descriptor client_area) noexcept
-        : Base(std::move(parts)), client_area_(std::move(client_area)) {}
+    /// `client_area`: kept until the client's ack, to be sealed then. `watches_process`: from then on, too, the death
+    /// of the client's process ends the session.
+    ShmServiceEnd(ShmParts<Kernel>&& parts, Descriptor client_area, bool watches_process = false) noexcept
+        : Base(std::move(parts)), client_area_(std::move(client_area)), watches_process_(watches_process) {}
     ShmServiceEnd(ShmServiceEnd&& other) noexcept
         : Base(std::move(other)),
           client_area_(std::move(other.client_area_)),
+          process_(std::move(other.process_)),
           bells_(other.bells_),
           epoll_(std::exchange(other.epoll_, -1)),
+          tag_(other.tag_),
+          watches_process_(other.watches_process_),
           established_(other.established_) {}
     ShmServiceEnd& operator=(ShmServiceEnd&& other) noexcept {
         if (this != &other) {
             finish();
             Base::operator=(std::move(other));
             client_area_ = std::move(other.client_area_);
+            process_ = std::move(other.process_);
             bells_ = other.bells_;
             epoll_ = std::exchange(other.epoll_, -1);
+            tag_ = other.tag_;
+            watches_process_ = other.watches_process_;
             established_ = other.established_;
         }
         return *this;
@@ -51,6 +59,7 @@ public:
         const int error = Kernel::epoll_ctl(epoll, EPOLL_CTL_ADD, call_.get(), &event);
         if (error < 0) return fail_system(-error);
         epoll_ = epoll;
+        tag_ = tag;
         return {};
     }
 
@@ -64,7 +73,10 @@ public:
         }
         if (heard.bells) bells_.drained();
         if (heard.bye) standing_.heard_bye();
-        if (heard.gone) leave();
+        if (heard.gone || (!heard.bells && process_.has_died()))
+            leave();
+        else if (heard.ack && watches_process_)
+            process_.watch(call_.get(), epoll_, tag_);
         this->disarm_frames();
         this->disarm_room();
     }
@@ -84,8 +96,12 @@ public:
 
     bool established() const noexcept { return established_; }
 
+    /// The account for what its lanes grow to from here on.
+    Charge& pages() noexcept { return pages_; }
+
 private:
     using Base::call_;
+    using Base::pages_;
     using Base::standing_;
 
     /// The client has mapped its area: from now on nobody can punch holes into it, or write by other ways. A client
@@ -104,19 +120,28 @@ private:
     /// The socket has nothing more to say: it leaves the epoll at once, where its hang-up would be announced for ever.
     void leave() noexcept {
         this->hang_up();
-        if (epoll_ >= 0) Kernel::epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, call_.get(), nullptr);
+        detach();
+    }
+
+    void detach() noexcept {
+        if (epoll_ < 0) return;
+        process_.forget(epoll_);
+        Kernel::epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, call_.get(), nullptr);
     }
 
     void finish() noexcept {
         // A child shares the epoll with its parent: taking a socket out would take it from the parent.
         if (!call_ || standing_.forked()) return;
         this->shutdown();
-        if (epoll_ >= 0) Kernel::epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, call_.get(), nullptr);
+        detach();
     }
 
     Descriptor client_area_;
+    PeerProcess<Kernel> process_;
     Generation bells_;
     int epoll_ = -1;
+    std::uint64_t tag_ = 0;
+    bool watches_process_ = false;
     bool established_ = false;
 };
 

@@ -96,14 +96,14 @@ Result<ShmSession<Kernel>> make_shm_session(std::uint64_t lane_size, const Optio
 }
 
 /// The client's side of it: nothing is mapped before it was checked. The descriptors of the areas are closed in the
-/// end. Errors: protocol_violation (sizes or offsets that aren't this side's own, memory that could be resized or
-/// written by the wrong side); not_supported; what the kernel says.
+/// end. Errors: protocol_violation (lanes larger than was asked for, sizes or offsets that aren't this side's own,
+/// memory that could be resized or written by the wrong side); not_supported; what the kernel says.
 template <class Kernel>
 Result<ShmParts<Kernel>> enter_shm_session(Welcome& welcome, const Options& options, ForkGuard guard) {
     const Reply& reply = welcome.reply;
     const std::uint64_t lane = reply.lane_size;
-    if (lane_size_for(lane) != lane || reply.areas != areas_of(lane) || reply.descriptors != 3 ||
-        reply.max_frame != LaneShape::of(lane).max_payload())
+    if (lane_size_for(lane) != lane || lane > lane_size_for(options.lane_size) || reply.areas != areas_of(lane) ||
+        reply.descriptors != 3 || reply.max_frame != LaneShape::of(lane).max_payload())
         return fail(errc::protocol_violation);
     auto& [event, service_area, client_area] = welcome.descriptors;
     std::error_code wrong = check_memory<Kernel>(service_area.get(), reply.areas.service_size, service_area_seals);

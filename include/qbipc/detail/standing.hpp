@@ -52,10 +52,10 @@ public:
     /// Says whether it was so before. What the peer published until then is visible to whoever sees broken().
     bool break_off() noexcept { return broken_.test_and_set(); }
 
-    /// The receiving thread knows. A violation is the better reason.
+    /// The receiving thread knows. What the peer has done is a better reason than that it is gone.
     void end(errc why) noexcept {
         broken_.test_and_set();
-        if (ended_.load() == 0 || why == errc::protocol_violation) ended_.store(static_cast<int>(why));
+        if (ended_.load() == 0 || why != errc::disconnected) ended_.store(static_cast<int>(why));
     }
     bool has_ended() const noexcept { return ended_.load() != 0 || forked(); }
     std::error_code ended() const noexcept {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <qbipc/detail/handshake.hpp>
+#include <qbipc/detail/peer_process.hpp>
 #include <qbipc/detail/stream_end.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/transport.hpp>
@@ -22,22 +23,28 @@ class StreamServiceEnd : public StreamEnd<false, Kernel> {
     using Base = StreamEnd<false, Kernel>;
 
 public:
-    explicit StreamServiceEnd(StreamParts&& parts) : Base(std::move(parts)) {}
+    /// `watches_process`: once the client has confirmed, the death of its process ends the session.
+    explicit StreamServiceEnd(StreamParts&& parts, bool watches_process = false)
+        : Base(std::move(parts)), watches_process_(watches_process) {}
     StreamServiceEnd(StreamServiceEnd&& other) noexcept
         : Base(std::move(other)),
+          process_(std::move(other.process_)),
           epoll_(std::exchange(other.epoll_, -1)),
           tag_(other.tag_),
           call_events_(other.call_events_),
           event_events_(other.event_events_),
+          watches_process_(other.watches_process_),
           established_(other.established_) {}
     StreamServiceEnd& operator=(StreamServiceEnd&& other) noexcept {
         if (this != &other) {
             finish();
             Base::operator=(std::move(other));
+            process_ = std::move(other.process_);
             epoll_ = std::exchange(other.epoll_, -1);
             tag_ = other.tag_;
             call_events_ = other.call_events_;
             event_events_ = other.event_events_;
+            watches_process_ = other.watches_process_;
             established_ = other.established_;
         }
         return *this;
@@ -67,9 +74,9 @@ public:
         if (!had_frame && in.fill(call_.get())) return;
         if (in.over()) return leave();
         // Not a frame brought us here: room, or that somebody is gone, of whom not all is read yet.
-        std::array<pollfd, 2> sockets{{{call_.get(), 0, 0}, {event_.get(), 0, 0}}};
+        std::array<pollfd, 3> peer{{{call_.get(), 0, 0}, {event_.get(), 0, 0}, {process_.fd(), POLLIN, 0}}};
         const timespec at_once{};
-        if (Kernel::ppoll(sockets.data(), sockets.size(), &at_once) > 0) leave();
+        if (Kernel::ppoll(peer.data(), peer.size(), &at_once) > 0) leave();
     }
 
     void arm(Interest interest) noexcept {
@@ -108,6 +115,7 @@ private:
         if (count == -EAGAIN) return false;
         if (count == 1 && byte == static_cast<std::byte>(Signal::ack)) {
             established_ = true;
+            if (watches_process_) process_.watch(call_.get(), epoll_, tag_);
             return true;
         }
         standing_.end(count == 1 ? errc::protocol_violation : errc::disconnected);
@@ -124,6 +132,7 @@ private:
 
     void detach() noexcept {
         if (epoll_ < 0) return;
+        process_.forget(epoll_);
         control(epoll_, EPOLL_CTL_DEL, call_.get(), 0);
         control(std::exchange(epoll_, -1), EPOLL_CTL_DEL, event_.get(), 0);
     }
@@ -142,10 +151,12 @@ private:
         detach();
     }
 
+    PeerProcess<Kernel> process_;
     int epoll_ = -1;
     std::uint64_t tag_ = 0;
     std::uint32_t call_events_ = 0;   // what C is registered for
     std::uint32_t event_events_ = 0;  // what E is
+    bool watches_process_ = false;
     bool established_ = false;
 };
 

@@ -84,7 +84,7 @@ struct BasicShmRing {
             session->parts.call = guest_.take_socket();
             session->parts.peer = guest_.take_credentials();
             session->parts.max_message = static_cast<std::size_t>(reply.max_message);
-            return End(std::move(session->parts), std::move(session->client_area));
+            return End(std::move(session->parts), std::move(session->client_area), options.watch_processes);
         }
 
         detail::Guest<Kernel> guest_;
@@ -105,6 +105,7 @@ struct BasicShmRing {
             const auto hello = detail::hello_for(detail::TransportId::shm_ring, options);
             auto welcome = detail::shake_hands<Kernel>(socket.get(), hello, deadline);
             if (!welcome) return fail(welcome.error());
+            if (!detail::accepts_message(options, welcome->reply.max_message)) return fail(errc::message_too_large);
             auto parts = detail::enter_shm_session<Kernel>(*welcome, options, *guard);
             if (!parts) return fail(parts.error());
             if (auto said = detail::acknowledge<Kernel>(socket.get()); !said) return fail(said.error());

@@ -78,7 +78,7 @@ struct BasicUnixSocket {
             parts.max_message = static_cast<std::size_t>(reply.max_message);
             parts.peer = guest_.take_credentials();
             parts.guard = *guard;
-            return End(std::move(parts));
+            return End(std::move(parts), options.watch_processes);
         }
 
         /// Doubled by the kernel for its bookkeeping: room for about 300 small events, or one of 64 KiB and more.
@@ -105,6 +105,7 @@ struct BasicUnixSocket {
             const detail::Reply& reply = welcome->reply;
             if (reply.descriptors != 1 || reply.max_frame != detail::max_socket_frame)
                 return fail(errc::protocol_violation);
+            if (!detail::accepts_message(options, reply.max_message)) return fail(errc::message_too_large);
             if (auto said = detail::acknowledge<Kernel>(socket.get()); !said) return fail(said.error());
             detail::StreamParts parts;
             parts.call = std::move(socket);
