@@ -107,11 +107,13 @@ public:
         CallSlot* slot = calls->open();
         if (slot == nullptr) return fail(make_error_code(errc::lane_full));
         calls->await(*slot);
+        Pending<M> pending(calls, *slot);  // gives the slot back, should the user's own function throw
         if (auto error = send(x, Kind::call, slot->correlation)) {
+            pending.taken();
             calls->withdraw(*slot);
             return fail(error);
         }
-        return Pending<M>(calls, *slot);
+        return pending;
     }
 
     /// The deadline covers the sending too: it waits for room.
@@ -124,7 +126,14 @@ public:
         const std::uint32_t correlation = slot->correlation;
         const auto deadline = limit.deadline().at();
         (void)calls->await(*slot, std::move(then), deadline);
-        if (auto error = send(x, Kind::call, correlation, limit)) {
+        ErrorCode error;
+        try {
+            error = send(x, Kind::call, correlation, limit);
+        } catch (...) {
+            (void)calls->withdraw_function(*slot);
+            throw;
+        }
+        if (error) {
             // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
             return calls->withdraw_function(*slot) ? error : ErrorCode();
         }
@@ -145,6 +154,7 @@ public:
             std::size_t frames = Desk::frames_per_look;
             if (answers.take_own(me, frames, use)) return {};
             if (me.done()) {  // an inner call came across it
+                if (me.failed()) return std::make_error_code(std::errc::not_enough_memory);
                 answers.show(me.message(), use);
                 return {};
             }
@@ -158,9 +168,15 @@ public:
         if (answers.looking()) return errc::would_recurse;
         Announcing afterwards(*this);
         for (;;) {
+            Interest interest{Lane::responses, {}};
+            if (!split && requests.has_rest()) [[unlikely]] {  // of the very call, perhaps
+                const auto error = requests.flush(end);
+                if (error && error != errc::lane_full && error != errc::disconnected) return error;
+                if (requests.has_rest()) interest.room = Lane::requests;
+            }
             const bool more = !answers.take();
             if (slot.state.load(std::memory_order_acquire) == CallSlot::done) return {};
-            if (auto stop = wait_for_more(afterwards, more, Interest{Lane::responses, {}}, party, limit)) return stop;
+            if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return stop;
         }
     }
 
@@ -212,7 +228,7 @@ public:
     /// For split(), which needs its timer, too.
     std::error_code make_loop() {
         if (loop) return {};
-        auto made = LoopDescriptor::make(end.descriptors());
+        auto made = LoopDescriptor<KernelOf<T>>::make(end.descriptors());
         if (!made) return made.error();
         loop = std::move(*made);
         return {};
@@ -220,7 +236,9 @@ public:
 
     /// Why nothing more will come, or no error.
     std::error_code over() const noexcept {
-        return violated() ? make_error_code(errc::protocol_violation) : end.ended();
+        if (!violated()) return end.ended();
+        if (answers.lacks_memory() || events.over_quota()) return std::make_error_code(std::errc::not_enough_memory);
+        return make_error_code(errc::protocol_violation);
     }
 
     /// An answer is looked at where it lies: no other can be waited for.
@@ -228,7 +246,7 @@ public:
 
     End end;
     std::shared_ptr<Calls> calls;
-    std::unique_ptr<LoopDescriptor> loop;
+    std::unique_ptr<LoopDescriptor<KernelOf<T>>> loop;
     bool split = false;
 
     // sending
@@ -295,12 +313,19 @@ private:
         }
         more |= frames == 0;
         if (!violated() && (!ended || more)) return count;
-        answers.fail_all(over());
+        answers.fail_all(find_out());
         if (count == 0) return fail(over());
         return count;
     }
 
     bool violated() const noexcept { return answers.violated() || events.violated(); }
+
+    /// As over(), of the receiving thread. A lane that is lost ends the connection: its sender would wait for room.
+    std::error_code find_out() noexcept {
+        if (violated()) [[unlikely]]
+            end.shutdown();
+        return over();
+    }
 
     /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
     ErrorCode wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
@@ -310,7 +335,7 @@ private:
             return limit.deadline().passed() ? ErrorCode(errc::timed_out) : ErrorCode();
         }
         const bool waited = std::exchange(afterwards.due, true);
-        if (auto ended = over()) {
+        if (auto ended = find_out()) {
             answers.fail_all(ended);
             return ended;
         }
@@ -322,7 +347,7 @@ private:
     /// wait. But no function runs: what it sends would get between the pieces of a message that is half out. And where
     /// an answer is looked at in its lane, it is the one that would be taken: only room is waited for.
     ErrorCode wait_for_room(TimeLimit& limit) {
-        if (auto error = split ? end.ended() : over()) return error;
+        if (auto error = split ? end.ended() : find_out()) return error;
         if (split) return error_of_wait(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
         return wait_while_sending(Lane::requests, limit);
     }
@@ -342,7 +367,7 @@ private:
     /// So many calls are outstanding that there is no slot. A sending half can't be woken by the other one's thread: it
     /// looks again.
     ErrorCode wait_for_slot(TimeLimit& limit, Backoff& backoff) {
-        if (auto error = split ? end.ended() : over()) return error;
+        if (auto error = split ? end.ended() : find_out()) return error;
         if (!split) {
             if (answers.looking()) return errc::would_recurse;  // only answers make a slot vacant
             const ScopeFlag now(answers.sending());
@@ -352,7 +377,7 @@ private:
             return wait_while_sending({}, limit);
         }
         if (limit.deadline().passed()) return errc::timed_out;
-        pause_until(limit.deadline(), backoff.next());
+        pause_until<KernelOf<T>>(limit.deadline(), backoff.next());
         return {};
     }
 

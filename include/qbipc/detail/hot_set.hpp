@@ -39,6 +39,8 @@ public:
     /// read every 16 requests.
     static constexpr Clock::duration look_interval = std::chrono::microseconds(50);
 
+    HotSet() { sessions_.reserve(most); }
+
     bool empty() const noexcept { return sessions_.empty(); }
     bool full() const noexcept { return sessions_.size() >= most; }
 

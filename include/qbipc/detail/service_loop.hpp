@@ -17,6 +17,7 @@
 #include <qbipc/detail/door.hpp>
 #include <qbipc/detail/grace_timer.hpp>
 #include <qbipc/detail/hot_set.hpp>
+#include <qbipc/detail/make_room.hpp>
 #include <qbipc/detail/ready_list.hpp>
 #include <qbipc/detail/reception.hpp>
 #include <qbipc/detail/scope_flag.hpp>
@@ -35,16 +36,16 @@ namespace qbipc::detail {
 template <TransportPolicy T>
 class ServiceLoop final : public ConnectionOwner<T> {
     using Wait = typename HotSet<T>::Wait;
-    using Kernel = LinuxKernel;
+    using Kernel = KernelOf<T>;
 
 public:
     static Result<std::unique_ptr<ServiceLoop>> make(typename T::Listener listener, ServiceOptions options) {
-        auto door = Door::make();
+        auto door = Door::make<Kernel>();
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
         auto timer =
-            GraceTimer::make(Deadline::after(Clock::time_point{}, options.limits.handshake).time_since_epoch());
+            GraceTimer<Kernel>::make(Deadline::after(Clock::time_point{}, options.limits.handshake).time_since_epoch());
         if (!timer) return fail(timer.error());
         const std::array<std::pair<int, std::uint64_t>, 3> watched{
             {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->fd(), timer_tag}}};
@@ -136,7 +137,7 @@ private:
     static constexpr std::size_t frames_per_look = 16;
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
-                BasicDescriptor<> epoll, GraceTimer timer)
+                BasicDescriptor<> epoll, GraceTimer<Kernel> timer)
         : options_(std::move(options)),
           door_(std::move(way_in)),
           epoll_(std::move(epoll)),
@@ -157,6 +158,9 @@ private:
             } else if (tag == door_tag) {
                 if (door_->answer_bell()) stopped_ = true;
                 door_->run_posted();
+                if (door_->heard_cry())  // a thread couldn't even hand over that an answer failed
+                    for (auto& connection : connections_)
+                        if (connection->lost_answer()) connection->finish(EndReason::quota);
             } else if (tag == timer_tag) {
                 expire();
             } else if ((tag & Reception<T>::guest_bit) != 0) {
@@ -179,9 +183,12 @@ private:
         auto accept(const Credentials& who) { return hooks.accept(who); }
         template <class Data>
         bool admitted(typename T::ServiceEnd end, Data data, uid_t uid, Clock::time_point since) {
+            // A session has its place in every list from the start: nothing on its way can fail for want of one.
+            const std::size_t sessions = loop.connections_.size() + 1;
+            make_room(loop.connections_, sessions), loop.ready_.make_room(sessions);
+            make_room(loop.ending_, sessions), make_room(loop.reaping_, sessions);
             auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
-            connection->since = since;
-            connection->uid = uid;
+            connection->since = since, connection->uid = uid;
             auto& admission = loop.reception_.admission();
             connection->charge_to(admission.account(uid), admission.lanes(uid), loop.spare_);
             if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
@@ -375,7 +382,7 @@ private:
     const ServiceOptions options_;
     std::shared_ptr<Door> door_;
     BasicDescriptor<> epoll_;
-    GraceTimer timer_;
+    GraceTimer<Kernel> timer_;
     Reception<T> reception_;
     SessionId next_id_ = 1;
     bool dispatching_ = false;
