@@ -36,7 +36,7 @@ struct Stream {
 
     void add(const void* more, std::size_t count) {
         count = std::min(count, bytes.size() - size);
-        std::memcpy(bytes.data() + size, more, count);
+        if (count != 0) std::memcpy(bytes.data() + size, more, count);
         size += count;
     }
     void add(std::byte byte) { add(&byte, 1); }
