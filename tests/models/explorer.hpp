@@ -26,6 +26,11 @@ public:
         if (used_ * 2 >= table_.size()) grow();
         return place(hash(key));
     }
+    /// The same of a state that comes as its hash.
+    bool insert_hash(std::uint64_t h) {
+        if (used_ * 2 >= table_.size()) grow();
+        return place(h == 0 ? 1 : h);
+    }
     std::uint64_t size() const { return used_; }
 
 private:

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 // lane_model.hpp: a lane with its credit and both its sleepers, step by step, on a weak memory.
 //
-// The sender sends frames of one or two lines, whose second line looks like a published word; the receiver takes them.
-// Either sleeps when it has nothing to do: the receiver until frames come, the sender until room comes.
+// The sender sends frames of one or two lines, whose second line looks like a published word, also where two lines were
+// reserved and written, and one is used; the receiver takes them. Once a frame is out the sender clears the place after
+// the next one, if that is to be as long. Either sleeps when it has nothing to do: the receiver until frames come, the
+// sender until room comes.
 #pragma once
 
 #include <array>
@@ -21,6 +23,7 @@ enum class Fault {
     none,
     next_not_cleared,
     cleared_after_commit,
+    cleared_ahead_is_trusted,  ///< though a payload may have covered it since
     commit_is_relaxed,
     no_fence_after_commit,
     no_fence_before_sleep,
@@ -32,7 +35,7 @@ enum class Fault {
 enum Place : std::size_t { word, payload = word + lines, credit = payload + lines, asleep, wants_room, places };
 enum Bell : std::size_t { frames_came, room_came };
 
-using Machine = WeakMachine<2, places, 2, 5>;
+using Machine = WeakMachine<2, places, 2, 6>;
 using Value = Machine::Value;
 constexpr std::size_t sender = 0, receiver = 1;
 
@@ -47,7 +50,7 @@ enum Sending : Value {
     sleep_room,
     awake_room
 };
-enum SenderKnows : std::size_t { next_frame, head, credit_seen, room_generation, asleep_rung };
+enum SenderKnows : std::size_t { next_frame, head, credit_seen, room_generation, asleep_rung, cleared };
 enum Receiving : Value {
     look_word,
     read_payload,
@@ -66,13 +69,20 @@ enum ReceiverKnows : std::size_t { taken, tail, shown, frames_generation, room_r
 
 constexpr Value armed(Value generation) { return static_cast<Value>(2 * generation + 1); }
 
-/// One configuration: how many frames, which of them are two lines long (a bit each), and what is broken.
+/// One configuration: how many frames, what each is (a digit to the base of three: one line, two, two of which one is
+/// used), and what is broken.
 struct Model {
     Value frames;
-    unsigned two_lines;
+    unsigned row;
     Fault fault = Fault::none;
 
-    Value length(Value frame) const { return (two_lines >> frame & 1) != 0 ? 2 : 1; }
+    unsigned kind(Value frame) const {
+        unsigned rest = row;
+        for (Value i = 0; i < frame; ++i) rest /= 3;
+        return rest % 3;
+    }
+    Value reserved(Value frame) const { return kind(frame) == 0 ? 1 : 2; }
+    Value length(Value frame) const { return kind(frame) == 1 ? 2 : 1; }
     static std::size_t at(Place base, int line) { return base + static_cast<std::size_t>(line % lines); }
 
     std::string operator()(const Machine& now, std::vector<Machine>& next) const {
@@ -94,7 +104,7 @@ private:
     void send(const Machine& now, std::vector<Machine>& next) const {
         const auto& me = now.threads[sender];
         const Value frame = me.reg[next_frame];
-        const Value span = frame < frames ? length(frame) : Value{0};
+        const Value span = frame < frames ? reserved(frame) : Value{0};
         const auto has_room = [&](Value seen) { return me.reg[head] + span + 1 - seen <= lines; };
         Machine after = now;
         auto& then = after.threads[sender];
@@ -114,18 +124,26 @@ private:
                 });
                 return;
             case write_frame: {
+                // What was cleared ahead counts only if this payload ends before it.
+                if (me.reg[head] + span != me.reg[cleared] && fault != Fault::cleared_ahead_is_trusted)
+                    then.reg[cleared] = 0;
                 after.store(sender, at(payload, me.reg[head]), static_cast<Value>(frame + 1));
                 if (span == 2) {
                     after.store(sender, at(word, me.reg[head] + 1), 1);  // payload, but looks like a frame
                     after.store(sender, at(payload, me.reg[head] + 1), 100);
                 }
-                const std::size_t following = at(word, me.reg[head] + span);
-                if (fault != Fault::next_not_cleared && fault != Fault::cleared_after_commit)
-                    after.store(sender, following, 0);
-                after.store(sender, at(word, me.reg[head]), span,
+                const Value used = length(frame);
+                const auto end = static_cast<Value>(me.reg[head] + used);
+                const bool clear = end != then.reg[cleared] && fault != Fault::next_not_cleared;
+                if (clear && fault != Fault::cleared_after_commit) after.store(sender, at(word, end), 0);
+                after.store(sender, at(word, me.reg[head]), used,
                             fault == Fault::commit_is_relaxed ? Order::relaxed : Order::synchronizing);
-                if (fault == Fault::cleared_after_commit) after.store(sender, following, 0);
-                then.reg[head] = static_cast<Value>(me.reg[head] + span);
+                if (clear && fault == Fault::cleared_after_commit) after.store(sender, at(word, end), 0);
+                then.reg[head] = end;
+                if (end + used + 1 - me.reg[credit_seen] <= lines && fault != Fault::next_not_cleared) {
+                    then.reg[cleared] = static_cast<Value>(end + used);
+                    after.store(sender, at(word, end + used), 0);
+                }
                 ++then.reg[next_frame];
                 then.at = fence_frame;
                 break;
@@ -272,11 +290,13 @@ private:
     }
 };
 
-/// All rows of `frames` frames; stops at the first error.
-inline Explored search(Value frames, Fault fault) {
+/// All rows of `frames` frames, from this one on; stops at the first error.
+inline Explored search(Value frames, Fault fault, unsigned first_row = 0) {
     Explored sum;
-    for (unsigned two_lines = 0; two_lines < 1u << frames && sum.error.empty(); ++two_lines) {
-        const Explored one = explore(Machine{}, Model{frames, two_lines, fault});
+    unsigned rows = 1;
+    for (Value i = 0; i < frames; ++i) rows *= 3;
+    for (unsigned row = first_row; row < rows && sum.error.empty(); ++row) {
+        const Explored one = explore(Machine{}, Model{frames, row, fault});
         sum.states += one.states;
         sum.complete = sum.complete && one.complete;
         sum.error = one.error;

@@ -46,15 +46,14 @@ struct Rules {
 
 inline std::uint64_t& word_at(std::uint64_t at) { return *reinterpret_cast<std::uint64_t*>(arena.data() + at); }
 
-}  // namespace qbipc::testing::lane_states
-
-namespace qbipc::testing::lane_states {
+using Writer = LaneWriter<ModelMemory>;
+using Reader = LaneReader<ModelMemory>;
 
 struct State {
     std::array<std::uint64_t, most_lines> words{};  ///< the first word of each line
     std::uint64_t credit = 0;
-    LaneWriter<ModelMemory> writer;
-    LaneReader<ModelMemory> reader;
+    Writer writer;
+    Reader reader;
     bool drained = false;  ///< the reader has just found the lane empty
 
     explicit State(const Rules& rules)
@@ -73,7 +72,11 @@ struct State {
     }
     /// Words outside the frames under way are left out: whoever took one of them for a frame would find other sizes.
     std::string key() const {
-        std::string text = LaneProbe::key(writer, reader, credit);
+        const auto [head, limit, turn, easy_end, cleared, refused] = LaneProbe::state(writer);
+        const auto [tail, announced, stop, found] = LaneProbe::state(reader);
+        std::string text;
+        for (const std::uint64_t value : {head, limit, turn, easy_end, cleared, tail, announced, credit})
+            text += static_cast<char>(value / line);
         text += static_cast<char>(drained);
         for (std::uint64_t at = reader.taken(); at != writer.published();) {
             const std::uint64_t word = words[at % writer.shape().size / line];

@@ -16,9 +16,12 @@ TEST_CASE("a lane and its two sleepers hold on a weak memory: two frames", "[mod
 
 TEST_CASE("each ordering that a lane rests on is seen to matter", "[model]") {
     using lane_model::Fault;
-    const auto found = [](Fault fault) { return lane_model::search(3, fault).error; };
+    const auto found = [](Fault fault, unsigned first_row = 0) {
+        return lane_model::search(3, fault, first_row).error;
+    };
     CHECK(found(Fault::next_not_cleared) == "a stale or foreign word was taken for a frame");
     CHECK(found(Fault::cleared_after_commit) == "a stale or foreign word was taken for a frame");
+    CHECK(found(Fault::cleared_ahead_is_trusted, 6) == "the payload of another frame was read");
     CHECK(found(Fault::commit_is_relaxed) == "the payload of another frame was read");
     CHECK(found(Fault::no_fence_after_commit) == "receiver asleep for ever");
     CHECK(found(Fault::no_fence_before_sleep) == "receiver asleep for ever");

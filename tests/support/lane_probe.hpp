@@ -2,8 +2,8 @@
 // lane_probe.hpp: the private cursors of a lane's ends, for tests that compare them or start them somewhere else.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string>
 
 #include <qbipc/detail/lane_reader.hpp>
 #include <qbipc/detail/lane_writer.hpp>
@@ -16,18 +16,26 @@ struct qbipc::detail::LaneProbe {
         const std::uint64_t laps = (writer.limit_ - size) / size * size;  // the oldest cursor of all
         writer.head_ -= laps;
         writer.limit_ -= laps;
+        writer.cleared_ = writer.cleared_ < writer.head_ + laps ? 0 : writer.cleared_ - laps;
         reader.tail_ -= laps;
         reader.announced_ -= laps;
         credit -= laps;
     }
+    /// By which states are told apart.
     template <class Memory>
-    static std::string key(const LaneWriter<Memory>& writer, const LaneReader<Memory>& reader, std::uint64_t credit) {
-        std::string text;
-        for (const std::uint64_t value :
-             {writer.head_, writer.limit_, writer.turn_, writer.easy_end_, reader.tail_, reader.announced_, credit}) {
-            text += static_cast<char>(value / line);
-        }
-        return text;
+    static std::array<std::uint64_t, 6> state(const LaneWriter<Memory>& writer) {
+        // A place behind head is never the one after the next frame: whatever was cleared there is forgotten.
+        return {writer.head_,
+                writer.limit_,
+                writer.turn_,
+                writer.easy_end_,
+                writer.cleared_ < writer.head_ ? 0 : writer.cleared_,
+                static_cast<std::uint64_t>(writer.refused_)};
+    }
+    template <class Memory>
+    static std::array<std::uint64_t, 4> state(const LaneReader<Memory>& reader) {
+        return {reader.tail_, reader.announced_, reader.stop_,
+                static_cast<std::uint64_t>(reader.fresh_) << 1 | static_cast<std::uint64_t>(reader.violated_)};
     }
 
     /// Up to where a writer believes it may write; 0 after a violation.

@@ -130,7 +130,8 @@ struct Session {
         for (;;) {
             if (client->peek(lane, frame)) return true;
             if (client->ended()) return false;
-            if (!client->wait({lane, {}}, party, patience, -1)) return false;  // no REQUIRE: threads call this
+            qbipc::TimeLimit limit = patience;
+            if (!client->wait({lane, {}}, party, limit, -1)) return false;  // no REQUIRE: threads call this
         }
     }
 };

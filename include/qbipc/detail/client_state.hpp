@@ -194,7 +194,7 @@ public:
                 stream_.took(taken);
                 if (!more) stream_.emptied();
                 return taken;
-            } else {
+            } else if (!over()) {  // else the end came after a look at the answers: once more, now that it is known
                 if (may_rest<T> && stream_.due() && !limit.is_zero()) stream_.rest();
                 Interest interest{Lane::responses | Lane::events, {}};
                 if (!split && requests.has_rest()) interest.room = Lane::requests;

@@ -35,8 +35,9 @@ private:
 };
 
 /// A connection stands; is broken, once anybody noticed that no more will be sent; and has ended, once the receiving
-/// thread knows it. Who reads ended() therefore may read it before or after his lanes: what was published before it is
-/// found by a peek() that comes later, and a peek() that finds a lane empty has looked at it once more after the end.
+/// thread knows it. Who reads ended() of one lane may read it before or after that lane: what was published before it
+/// is found by a peek() that comes later, and a peek() that finds a lane empty has looked at it once more after the
+/// end. Who takes from two lanes reads it before both: the end may come to be known at the second.
 class Standing {
 public:
     Standing() noexcept = default;
