@@ -3,8 +3,8 @@
 //   crowd shm|unix NAME [user=N]    "open N": that many sessions more, until one is refused; "drop N"; "silent N": says
 //                                   nothing at the door; "told": waits until each silent one was told why he must go;
 //                                   "flood": connects at full speed, "noise": rings, calls and wishes in one session,
-//                                   until the next line; "halves N": sends so many bytes of a long message in each
-//                                   session
+//                                   "compute": nothing to do with the service, each until the next line; "halves N":
+//                                   sends so many bytes of a long message in each session
 #include <atomic>
 #include <iostream>
 #include <sstream>
@@ -40,6 +40,7 @@ public:
         if (verb == "told") return "told=" + std::to_string(told());
         if (verb == "halves") return halves(count);
         if (verb == "flood") return beside([this] { knock(); });
+        if (verb == "compute") return beside([this] { ++made_; });
         if (verb == "noise") {
             noisy_ = visit();
             return noisy_.c ? beside([this] { make_noise(); }) : "refused";

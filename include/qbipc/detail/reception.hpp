@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <qbipc/detail/admission.hpp>
+#include <qbipc/detail/connecting_share.hpp>
 #include <qbipc/kernel.hpp>
 #include <qbipc/options.hpp>
 #include <qbipc/time.hpp>
@@ -41,8 +42,8 @@ public:
     /// The listener's descriptor was announced. `hooks.check(credentials)` gives the policy's refusal; for the rest see
     /// advance().
     template <class Hooks>
-    void accept(Hooks& hooks, int epoll) {
-        for (std::size_t i = 0; i < accepts_per_turn; ++i) {
+    void accept(Hooks& hooks, int epoll, ConnectingShare& share) {
+        for (std::size_t i = 0; i < accepts_per_turn && share.has_time(); ++i) {
             auto visitor = listener_.accept();
             if (!visitor) {
                 ++refused_;

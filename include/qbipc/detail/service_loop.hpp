@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <qbipc/detail/connecting_share.hpp>
 #include <qbipc/detail/connection.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/door.hpp>
@@ -79,6 +80,7 @@ public:
         door_->enter();
         look_at_kernel(hooks, 0);
         const std::size_t taken = serve_ready(hooks, budget.frames);
+        connecting_.took(taken);
         reap(hooks);
         if (!ready_.empty()) door_->ring(1);  // whoever leaves work behind rings himself
         return taken;
@@ -98,17 +100,17 @@ public:
             if (!ending_.empty()) [[unlikely]]
                 reap(hooks);
             if (since_look >= frames_per_look) {
-                since_look = 0;
+                connecting_.took(std::exchange(since_look, 0));
                 hot_.glance(into_ready());  // who always has something mustn't keep those that are looked at waiting
                 if (Clock::now() - looked_ >= HotSet<T>::look_interval) look_around(hooks);
             } else if (ready_.empty()) {
                 if (Connection<T>* const hot = hot_.spin()) {
                     since_look += serve(hooks, *hot, ReadyList<T>::fair_share);
                     if (hot_.took_long()) since_look = frames_per_look;
-                } else if (Wait::sleeps || hot_.empty())
-                    sleep(hooks);
-                else
-                    look_around(hooks);
+                } else {
+                    connecting_.took(std::exchange(since_look, 0));
+                    Wait::sleeps || hot_.empty() ? sleep(hooks) : look_around(hooks);
+                }
             }
         }
         stopped_ = false;
@@ -153,20 +155,21 @@ private:
         for (int i = 0; i < count; ++i) {
             const std::uint64_t tag = news[static_cast<std::size_t>(i)].data.u64;
             if (tag == listener_tag) {
-                reception_.accept(at_the_door, epoll_.get());
+                reception_.accept(at_the_door, epoll_.get(), connecting_);
             } else if (tag == door_tag) {
                 if (door_->answer_bell()) stopped_ = true;
                 door_->run_posted();
             } else if (tag == timer_tag) {
                 expire();
             } else if ((tag & Reception<T>::guest_bit) != 0) {
-                reception_.advance(at_the_door, tag);
+                if (connecting_.has_time()) reception_.advance(at_the_door, tag);
             } else {
                 auto& connection = *reinterpret_cast<Connection<T>*>(tag);
                 connection.end.drain();
                 ready_.add(connection);
             }
         }
+        if (connecting_.began()) connecting_.done();
         reception_.forget_gone();
         if (const auto oldest = reception_.oldest()) timer_.watch(*oldest);
     }
@@ -377,6 +380,7 @@ private:
     BasicDescriptor<> epoll_;
     GraceTimer timer_;
     Reception<T> reception_;
+    ConnectingShare connecting_;
     SessionId next_id_ = 1;
     bool dispatching_ = false;
     bool running_ = false;
