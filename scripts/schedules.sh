@@ -6,7 +6,7 @@ set -euo pipefail
 source scripts/packages.sh
 source scripts/builds.sh
 
-full=() seed=$RANDOM$RANDOM
+full=() seed=${QBIPC_TEST_SEED:-$RANDOM$RANDOM}
 while [ $# -gt 0 ]; do
     case $1 in
     --full) full=(--full) && shift ;;
