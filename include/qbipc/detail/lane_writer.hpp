@@ -159,7 +159,7 @@ private:
     /// be taken out of its cache again, at the price of a miss each: they use as much as a cache of their own doesn't
     /// hold (64 KiB there and back: 7.4 us against 19).
     std::uint64_t window_for(std::uint64_t span) const noexcept {
-        return span > shape_.window / 16 ? large_window : shape_.window;
+        return span > shape_.window / 16 ? std::max(shape_.wide, shape_.window) : shape_.window;
     }
 
     /// Called when the frame would pass easy_end_, or the credit known here. Out of line: it runs once per window or

@@ -47,10 +47,11 @@ struct LaneShape {
     std::uint64_t step = 0;    ///< the receiver shows its credit at least each time it has taken this much
     std::uint64_t largest =
         0;  ///< the largest span of one frame; more than a quarter of the lane could be refused for ever
+    std::uint64_t wide = 0;  ///< as window, where frames are large; none if it is less
 
     static constexpr LaneShape of(std::uint64_t size) noexcept {
         assert(std::has_single_bit(size) && size >= min_lane && size <= max_lane);
-        return {size, lane_window, size / 8 < lane_window / 4 ? size / 8 : lane_window / 4, size / 4};
+        return {size, lane_window, size / 8 < lane_window / 4 ? size / 8 : lane_window / 4, size / 4, large_window};
     }
     /// The largest payload of one frame.
     constexpr std::uint64_t max_payload() const noexcept { return largest - header_size; }
@@ -99,8 +100,8 @@ static_assert(wrap_marker == 0x8'0000'0000);
 static_assert(ServiceArea::events_wants_room + word_stride <= area_header &&
               ClientArea::requests_wants_room + word_stride <= area_header);
 static_assert(frame_span(0) == 64 && frame_span(48) == 64 && frame_span(49) == 128);
-static_assert(LaneShape::of(min_lane) == LaneShape{65536, 65536, 8192, 16384});
-static_assert(LaneShape::of(std::uint64_t{4} << 20) == LaneShape{4194304, 65536, 16384, 1048576});
+static_assert(LaneShape::of(min_lane) == LaneShape{65536, 65536, 8192, 16384, large_window});
+static_assert(LaneShape::of(std::uint64_t{4} << 20) == LaneShape{4194304, 65536, 16384, 1048576, large_window});
 static_assert(LaneShape::of(max_lane).max_payload() <= max_frame_size);
 static_assert(ServiceArea{65536, 131072}.events() == 69632 && ServiceArea{65536, 131072}.size() == 200704);
 static_assert(ClientArea{65536}.size() == 69632);
