@@ -25,19 +25,20 @@ namespace detail {
 struct AnyOutgoing {
     const void* object;
     std::size_t size;
-    Result<std::size_t> (*write)(const void*, std::byte*);
-    void (*copy)(const void*, std::size_t, std::byte*, std::size_t);  ///< a part of it; null for what is built
+    Result<std::size_t> (*write)(const void*, std::byte*, CopyOut&);
+    void (*copy)(const void*, std::size_t, std::byte*, std::size_t,
+                 CopyOut&);  ///< a part of it; null for what is built
 
     template <class X>
     static AnyOutgoing of(const X& x) noexcept {
         AnyOutgoing any{std::addressof(x), Outgoing<X>::size(x),
-                        [](const void* erased, std::byte* to) -> Result<std::size_t> {
-                            return Outgoing<X>::write(*static_cast<const X*>(erased), to);
+                        [](const void* erased, std::byte* to, CopyOut& out) -> Result<std::size_t> {
+                            return Outgoing<X>::write(*static_cast<const X*>(erased), to, out);
                         },
                         nullptr};
         if constexpr (!Outgoing<X>::built)
-            any.copy = [](const void* erased, std::size_t offset, std::byte* to, std::size_t count) {
-                Outgoing<X>::copy(*static_cast<const X*>(erased), offset, to, count);
+            any.copy = [](const void* erased, std::size_t offset, std::byte* to, std::size_t count, CopyOut& out) {
+                Outgoing<X>::copy(*static_cast<const X*>(erased), offset, to, count, out);
             };
         return any;
     }
@@ -53,7 +54,9 @@ struct Outgoing<AnyOutgoing> {
     using Message = Raw;
     static constexpr bool built = true;  // straight in its place, as far as one frame reaches
     static std::size_t size(const AnyOutgoing& x) noexcept { return x.size; }
-    static Result<std::size_t> write(const AnyOutgoing& x, std::byte* to) { return x.write(x.object, to); }
+    static Result<std::size_t> write(const AnyOutgoing& x, std::byte* to, CopyOut& out = CopyOut::plain) {
+        return x.write(x.object, to, out);
+    }
 };
 
 template <>
@@ -61,12 +64,13 @@ struct Outgoing<AnyCopied> {
     using Message = Raw;
     static constexpr bool built = false;
     static std::size_t size(const AnyCopied& x) noexcept { return x.any.size; }
-    static std::size_t write(const AnyCopied& x, std::byte* to) {
-        x.any.copy(x.any.object, 0, to, x.any.size);
+    static std::size_t write(const AnyCopied& x, std::byte* to, CopyOut& out = CopyOut::plain) {
+        x.any.copy(x.any.object, 0, to, x.any.size, out);
         return x.any.size;
     }
-    static void copy(const AnyCopied& x, std::size_t offset, std::byte* to, std::size_t count) {
-        x.any.copy(x.any.object, offset, to, count);
+    static void copy(const AnyCopied& x, std::size_t offset, std::byte* to, std::size_t count,
+                     CopyOut& out = CopyOut::plain) {
+        x.any.copy(x.any.object, offset, to, count, out);
     }
 };
 
@@ -141,7 +145,7 @@ private:
         if (reply.size > link->max_message) return qbipc::fail(errc::message_too_large);
         try {
             to.resize(reply.size);
-            return reply.write(reply.object, to.data());
+            return reply.write(reply.object, to.data(), CopyOut::plain);
         } catch (...) {
             post_error(link, make_error_code(errc::handler_failed));
             throw;

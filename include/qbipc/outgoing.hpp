@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <qbipc/detail/copy_out.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/ids.hpp>
@@ -127,14 +128,14 @@ consteval bool check_tail() {
 /// Copies `size` bytes from `offset` on of `parts` laid end to end.
 template <std::size_t n>
 void copy_parts(const std::array<std::span<const std::byte>, n>& parts, std::size_t offset, std::byte* to,
-                std::size_t size) noexcept {
+                std::size_t size, CopyOut& out) noexcept {
     for (const auto& part : parts) {
         if (offset >= part.size()) {
             offset -= part.size();
             continue;
         }
         const std::size_t count = std::min(size, part.size() - offset);
-        std::memcpy(to, part.data() + offset, count);
+        out(to, part.data() + offset, count);
         to += count, size -= count, offset = 0;
         if (size == 0) return;
     }
@@ -142,12 +143,13 @@ void copy_parts(const std::array<std::span<const std::byte>, n>& parts, std::siz
 
 /// How one outgoing thing becomes payload. Each has: Message; `built` (only write() works, and may fail); size(x):
 /// bytes, an upper bound where built; write(x, to): all of it, gives the size; copy(x, offset, to, n): a part of it.
+/// Tails are copied by `out`.
 template <class X>
 struct Outgoing {
     using Message = X;
     static constexpr bool built = false;
     static constexpr std::size_t size(const X&) noexcept { return tail_offset<X>(); }
-    static std::size_t write(const X& x, std::byte* to) noexcept {
+    static std::size_t write(const X& x, std::byte* to, CopyOut& = CopyOut::plain) noexcept {
         if constexpr (fixed_size<X> != 0) {
             if constexpr (may_have_padding<X>) {
                 alignas(X) std::byte clean[sizeof(X)];  // `to` may be a lane: the peer could look before it is zeroed
@@ -161,7 +163,8 @@ struct Outgoing {
             std::memset(to + fixed_size<X>, 0, tail_offset<X>() - fixed_size<X>);
         return tail_offset<X>();
     }
-    static void copy(const X& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
+    static void copy(const X& x, std::size_t offset, std::byte* to, std::size_t size,
+                     CopyOut& = CopyOut::plain) noexcept {
         if constexpr (may_have_padding<X> || tail_offset<X>() != fixed_size<X>) {
             std::array<std::byte, tail_offset<X>()> whole;
             write(x, whole.data());
@@ -177,24 +180,24 @@ template <class M, std::size_t n>
 struct OutgoingParts {
     using Message = M;
     static constexpr bool built = false;
-    static std::size_t write(const M& fixed, const std::array<std::span<const std::byte>, n>& tail,
-                             std::byte* to) noexcept {
+    static std::size_t write(const M& fixed, const std::array<std::span<const std::byte>, n>& tail, std::byte* to,
+                             CopyOut& out) noexcept {
         std::size_t at = Outgoing<M>::write(fixed, to);
         for (const auto& part : tail) {
-            if (part.size() != 0) std::memcpy(to + at, part.data(), part.size());
+            out(to + at, part.data(), part.size());
             at += part.size();
         }
         return at;
     }
     static void copy(const M& fixed, const std::array<std::span<const std::byte>, n>& tail, std::size_t offset,
-                     std::byte* to, std::size_t size) noexcept {
+                     std::byte* to, std::size_t size, CopyOut& out) noexcept {
         constexpr std::size_t head = tail_offset<M>();
         if (offset < head) {
             const std::size_t count = std::min(size, head - offset);
             Outgoing<M>::copy(fixed, offset, to, count);
             to += count, size -= count, offset = head;
         }
-        if (size != 0) copy_parts(tail, offset - head, to, size);
+        if (size != 0) copy_parts(tail, offset - head, to, size, out);
     }
 };
 
@@ -209,11 +212,12 @@ template <class M, std::size_t n>
 struct Outgoing<WithTail<M, n>> : OutgoingParts<M, n> {
     using Base = OutgoingParts<M, n>;
     static std::size_t size(const WithTail<M, n>& x) noexcept { return tail_offset<M>() + total(x.tail); }
-    static std::size_t write(const WithTail<M, n>& x, std::byte* to) noexcept {
-        return Base::write(x.fixed, x.tail, to);
+    static std::size_t write(const WithTail<M, n>& x, std::byte* to, CopyOut& out = CopyOut::plain) noexcept {
+        return Base::write(x.fixed, x.tail, to, out);
     }
-    static void copy(const WithTail<M, n>& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
-        Base::copy(x.fixed, x.tail, offset, to, size);
+    static void copy(const WithTail<M, n>& x, std::size_t offset, std::byte* to, std::size_t size,
+                     CopyOut& out = CopyOut::plain) noexcept {
+        Base::copy(x.fixed, x.tail, offset, to, size, out);
     }
 };
 
@@ -226,9 +230,12 @@ struct Outgoing<Copy<M>> : OutgoingParts<M, 1> {
     static std::size_t size(const Copy<M>& x) noexcept {
         return tail_offset<M>() + x.tail().size() * sizeof(tail_of_t<M>);
     }
-    static std::size_t write(const Copy<M>& x, std::byte* to) noexcept { return Base::write(*x, tail(x), to); }
-    static void copy(const Copy<M>& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
-        Base::copy(*x, tail(x), offset, to, size);
+    static std::size_t write(const Copy<M>& x, std::byte* to, CopyOut& out = CopyOut::plain) noexcept {
+        return Base::write(*x, tail(x), to, out);
+    }
+    static void copy(const Copy<M>& x, std::size_t offset, std::byte* to, std::size_t size,
+                     CopyOut& out = CopyOut::plain) noexcept {
+        Base::copy(*x, tail(x), offset, to, size, out);
     }
 };
 
@@ -237,12 +244,13 @@ struct Outgoing<Bytes<n, is_event>> {
     using Message = Raw;
     static constexpr bool built = false;
     static std::size_t size(const Bytes<n, is_event>& x) noexcept { return total(x.data); }
-    static std::size_t write(const Bytes<n, is_event>& x, std::byte* to) noexcept {
-        copy_parts(x.data, 0, to, total(x.data));
+    static std::size_t write(const Bytes<n, is_event>& x, std::byte* to, CopyOut& out = CopyOut::plain) noexcept {
+        copy_parts(x.data, 0, to, total(x.data), out);
         return total(x.data);
     }
-    static void copy(const Bytes<n, is_event>& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
-        copy_parts(x.data, offset, to, size);
+    static void copy(const Bytes<n, is_event>& x, std::size_t offset, std::byte* to, std::size_t size,
+                     CopyOut& out = CopyOut::plain) noexcept {
+        copy_parts(x.data, offset, to, size, out);
     }
 };
 
@@ -260,8 +268,9 @@ struct Outgoing<Build<M, Fill>> {
         }
     }
     /// Runs fill; the fixed part is filled in private memory and copied, the tail where it will be read.
-    static Result<std::size_t> write(const Build<M, Fill>& x, std::byte* to) {
+    static Result<std::size_t> write(const Build<M, Fill>& x, std::byte* to, CopyOut& out = CopyOut::plain) {
         M fixed{};
+        out.make_ready(to, size(x));
         Result<std::size_t> used = run(x, fixed, to);
         if (!used) return used;
         (void)Outgoing<M>::write(fixed, to);
@@ -305,12 +314,13 @@ struct Outgoing<Serialized> {
     using Message = Raw;
     static constexpr bool built = false;
     static std::size_t size(const Serialized& x) noexcept { return x.payload.size(); }
-    static std::size_t write(const Serialized& x, std::byte* to) noexcept {
-        if (!x.payload.empty()) std::memcpy(to, x.payload.data(), x.payload.size());
+    static std::size_t write(const Serialized& x, std::byte* to, CopyOut& out = CopyOut::plain) noexcept {
+        out(to, x.payload.data(), x.payload.size());
         return x.payload.size();
     }
-    static void copy(const Serialized& x, std::size_t offset, std::byte* to, std::size_t size) noexcept {
-        if (size != 0) std::memcpy(to, x.payload.data() + offset, size);
+    static void copy(const Serialized& x, std::size_t offset, std::byte* to, std::size_t size,
+                     CopyOut& out = CopyOut::plain) noexcept {
+        if (size != 0) out(to, x.payload.data() + offset, size);
     }
 };
 

@@ -60,7 +60,7 @@ std::optional<qbipc::Received<M>> read(const std::vector<std::byte>& bytes) {
 struct Port final : qbipc::detail::AnswerPort {
     std::error_code answer(const qbipc::Header&, const qbipc::detail::AnyOutgoing& x) override {
         reply.emplace(x.size);
-        if (auto used = x.write(x.object, reply->data())) reply->resize(*used);
+        if (auto used = x.write(x.object, reply->data(), qbipc::detail::CopyOut::plain)) reply->resize(*used);
         return {};
     }
     std::error_code answer_error(const qbipc::Header&, std::error_code why) override {

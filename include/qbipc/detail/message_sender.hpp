@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <qbipc/detail/buffer.hpp>
+#include <qbipc/detail/copy_out.hpp>
 #include <qbipc/detail/error_code.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
@@ -152,6 +153,14 @@ private:
         return size <= end.max_frame() && size <= end.max_message() && (Outgoing<X>::built || size <= row_above);
     }
 
+    /// How payloads are copied into the lane.
+    static CopyOut& way_into(End& end) noexcept {
+        if constexpr (requires { end.copy_out(lane); })
+            return end.copy_out(lane);
+        else
+            return CopyOut::plain;
+    }
+
     template <class X>
     ErrorCode send_frame(End& end, const X& x, Header& header, std::size_t size) {
         std::byte* const to = end.reserve(lane, size);
@@ -164,7 +173,7 @@ private:
                 return used.error() == errc::lane_full ? ErrorCode(errc::handler_failed) : ErrorCode(used.error());
             header.size = static_cast<std::uint32_t>(*used);
         } else {
-            header.size = static_cast<std::uint32_t>(Outgoing<X>::write(x, to));
+            header.size = static_cast<std::uint32_t>(Outgoing<X>::write(x, to, way_into(end)));
         }
         end.commit(lane, header);
         return {};
@@ -179,7 +188,7 @@ private:
                 if (end) end->cancel(lane);
             }
         } cancel{&end};
-        Result<std::size_t> used = Outgoing<X>::write(x, to);
+        Result<std::size_t> used = Outgoing<X>::write(x, to, way_into(end));
         if (used) cancel.end = nullptr;
         return used;
     }
@@ -242,7 +251,7 @@ private:
                 header.kind = Kind::piece;
                 header.flags = 0;
             }
-            Outgoing<X>::copy(x, kept.sent, to + lead, count);
+            Outgoing<X>::copy(x, kept.sent, to + lead, count, way_into(end));
             header.size = static_cast<std::uint32_t>(lead + count);
             end.commit(lane, header);
             kept.begun = true;

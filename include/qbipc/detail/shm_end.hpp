@@ -13,10 +13,9 @@
 #include <qbipc/detail/bell.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/greeting.hpp>
-#include <qbipc/detail/lane_reader.hpp>
-#include <qbipc/detail/lane_writer.hpp>
 #include <qbipc/detail/memory_account.hpp>
 #include <qbipc/detail/shared_memory.hpp>
+#include <qbipc/detail/shm_lanes.hpp>
 #include <qbipc/detail/standing.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
@@ -26,26 +25,6 @@
 namespace qbipc::detail {
 
 enum class Side : bool { client, service };
-
-/// An incoming lane: its frames, the flag that says "wake me for frames", and the sender's that says "wake me for
-/// room". The two halves of a split client are two threads: aligned, so that they share no line.
-template <MemoryPolicy Memory>
-struct alignas(64) ReceivingLane {
-    LaneReader<Memory> reader;
-    Sleeper<Memory> asleep;
-    Ringer<Memory> wants_room;
-};
-
-/// An outgoing lane: its frames, the receiver's flag that says "wake me for frames", and the own that says "for room".
-template <MemoryPolicy Memory>
-struct alignas(64) SendingLane {
-    LaneWriter<Memory> writer;
-    Ringer<Memory> asleep;
-    Sleeper<Memory> wants_room;
-    std::uint64_t at = 0;     ///< the lane's place in its area
-    std::size_t wanted = 0;   ///< what found no room last
-    std::error_code refused;  ///< why
-};
 
 /// What makes an end: two sockets, two areas.
 template <class Kernel>
@@ -126,6 +105,7 @@ public:
             ring(bell);
     }
     void cancel(Lane lane) noexcept { out_of(lane).writer.cancel(); }
+    CopyOut& copy_out(Lane lane) noexcept { return out_of(lane).copy; }
 
     bool peek(Lane lane, Frame& frame) noexcept {
         ReceivingLane<Memory>& in = in_of(lane);
