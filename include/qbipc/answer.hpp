@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -91,7 +92,8 @@ struct AnswerLink {
     std::shared_ptr<Door> door;
     AnswerPort* port;  ///< null once the session has ended; dispatch thread only
     const std::size_t max_message;
-    std::atomic<bool> open{true};  ///< the same, for other threads; may be late
+    std::atomic<bool> open{true};   ///< the same, for other threads; may be late
+    std::atomic<bool> lost{false};  ///< one of its calls will never be answered: the session must end
 };
 
 /// The part of an Answer that doesn't depend on the reply.
@@ -119,15 +121,21 @@ public:
         std::vector<std::byte> copy;
         const Result<std::size_t> used = write(reply, copy, link);
         if (!used) {
-            post_error(std::move(link), used.error());
+            (void)post_error(link, used.error());
             return used.error();
         }
         copy.resize(*used);
-        const bool posted = link->door->post([link, call = call_, payload = std::move(copy)] {
-            const Serialized reply_bytes{payload};
-            if (link->port) (void)link->port->answer(call, AnyOutgoing::of(reply_bytes));
-        });
-        return posted ? std::error_code{} : make_error_code(errc::disconnected);
+        try {
+            const bool posted = link->door->post([link, call = call_, payload = std::move(copy)] {
+                const Serialized reply_bytes{payload};
+                if (link->port) (void)link->port->answer(call, AnyOutgoing::of(reply_bytes));
+            });
+            return posted ? std::error_code{} : make_error_code(errc::disconnected);
+        } catch (const std::bad_alloc&) {
+            const auto error = std::make_error_code(std::errc::not_enough_memory);
+            (void)post_error(link, error);
+            return error;
+        }
     }
 
     std::error_code fail(std::error_code error) {
@@ -135,7 +143,7 @@ public:
         if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
         if (link->door->in_dispatch_thread())
             return link->port ? link->port->answer_error(call_, error) : make_error_code(errc::disconnected);
-        return post_error(std::move(link), error) ? std::error_code{} : make_error_code(errc::disconnected);
+        return post_error(link, error);
     }
 
 private:
@@ -146,16 +154,25 @@ private:
         try {
             to.resize(reply.size);
             return reply.write(reply.object, to.data(), CopyOut::plain);
+        } catch (const std::bad_alloc&) {
+            return no_memory();
         } catch (...) {
-            post_error(link, make_error_code(errc::handler_failed));
+            (void)post_error(link, make_error_code(errc::handler_failed));
             throw;
         }
     }
-    bool post_error(std::shared_ptr<AnswerLink> link, std::error_code error) {
-        Door& door = *link->door;
-        return door.post([link = std::move(link), call = call_, error] {
-            if (link->port) (void)link->port->answer_error(call, error);
-        });
+    /// Errors: disconnected; not_enough_memory: the session ends instead.
+    std::error_code post_error(const std::shared_ptr<AnswerLink>& link, std::error_code error) noexcept {
+        try {
+            const bool posted = link->door->post([link, call = call_, error] {
+                if (link->port) (void)link->port->answer_error(call, error);
+            });
+            return posted ? std::error_code() : make_error_code(errc::disconnected);
+        } catch (const std::bad_alloc&) {
+            link->lost.store(true, std::memory_order_release);
+            link->door->cry();
+            return std::make_error_code(std::errc::not_enough_memory);
+        }
     }
     void drop() noexcept {
         // A handler that throws takes its Answer with it on the way out.

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -48,7 +49,7 @@ public:
     /// bad_name, name_too_long, no_runtime_directory, not_supported, descriptors_refused, or what the kernel said.
     template <class Auth = SameUserOrRoot>
     [[nodiscard]] static Result<Client> connect(const Address& address, TimeLimit limit, Auth auth = {},
-                                                Options options = {}) {
+                                                Options options = {}) try {
         if constexpr (detail::check_policy<Auth, T>()) {
             const auto check = [&auth](const Credentials& who) {
                 const std::error_code refusal = qbipc::check(auth, who);
@@ -60,6 +61,8 @@ public:
         } else {
             return fail(make_error_code(errc::wrong_service));
         }
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Calls the service and waits for the answer. One limit covers room, sending and answer; an answer that comes
@@ -68,7 +71,7 @@ public:
     /// sent); what the service said: no_such_message, wrong_size, not_permitted, handler_failed, unanswered, or the
     /// application's own code; wrong_size also where the answer's size isn't the Reply's; protocol_violation.
     template <class X>
-    [[nodiscard]] Result<detail::called_t<X>> call(X&& x, TimeLimit limit) {
+    [[nodiscard]] Result<detail::called_t<X>> call(X&& x, TimeLimit limit) try {
         if constexpr (detail::check_call<X>()) {
             using M = detail::outgoing_message_t<X>;
             Result<detail::called_t<X>> result;
@@ -80,6 +83,8 @@ public:
         } else {
             return fail(make_error_code(errc::disconnected));
         }
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// As call(), but gives the answer to a function, without an allocation for it: `visit(const Reply&, tail)` gets a
@@ -87,7 +92,7 @@ public:
     /// where it lies; `visit(const Reply&)` leaves a tail alone. It may send; where it calls or waits for answers
     /// itself, that gives would_recurse.
     template <class X, class Visit>
-    [[nodiscard]] Result<void> call(X&& x, TimeLimit limit, Visit&& visit) {
+    [[nodiscard]] Result<void> call(X&& x, TimeLimit limit, Visit&& visit) try {
         if constexpr (detail::check_call<X>()) {
             using M = detail::outgoing_message_t<X>;
             if constexpr (detail::check_visit<detail::answer_of_t<M>, Visit>()) {
@@ -100,6 +105,8 @@ public:
             }
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Never right: a call needs a deadline.
@@ -114,44 +121,52 @@ public:
     /// dying may be lost without an error; alive() asks. Errors: lane_full, message_too_large, disconnected; on error
     /// nothing was sent.
     template <class X>
-    [[nodiscard]] Result<void> send(X&& x) {
+    [[nodiscard]] Result<void> send(X&& x) try {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0)) return fail(error);
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Sends a one-way message, and waits for room. Errors: timed_out (it is not delivered, not even in part),
     /// message_too_large, disconnected.
     template <class X>
-    [[nodiscard]] Result<void> send(X&& x, TimeLimit limit) {
+    [[nodiscard]] Result<void> send(X&& x, TimeLimit limit) try {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0, limit)) return fail(error);
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Waits until all that send() accepted is out. Errors: timed_out, disconnected.
-    [[nodiscard]] Result<void> flush(TimeLimit limit) {
+    [[nodiscard]] Result<void> flush(TimeLimit limit) try {
         if (auto error = state_->flush(limit)) return fail(error);
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Sends a call at once and gives a token for its answer. Blocking: never. Errors: as send(); lane_full also when
     /// 4,096 calls are outstanding.
     template <class X>
-    [[nodiscard]] auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> {
+    [[nodiscard]] auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> try {
         if constexpr (detail::check_call<X>())
             return state_->template start<detail::outgoing_message_t<X>>(x);
         else
             return fail(make_error_code(errc::disconnected));
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Sends a call whose answer is given to `then(Result<Received<Reply>>)`, exactly once: by `limit`, which covers
     /// room and answer, with timed_out at the latest. Blocking: while there is no room. Errors: as send(x, limit);
     /// `then` doesn't run where start() gives an error.
     template <class X, class Then>
-    [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) {
+    [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) try {
         if constexpr (detail::check_call<X>() && detail::check_then<X, Then>()) {
             using M = detail::outgoing_message_t<X>;
             if (auto error =
@@ -159,35 +174,43 @@ public:
                 return fail(error);
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Waits for the answer of a started call; others that come meanwhile are completed too.
     /// Errors: timed_out (the token stays good: wait again), disconnected (also for a token of another client, or used
     /// already), and the service's as for call().
     template <class M>
-    [[nodiscard]] Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) {
+    [[nodiscard]] Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) try {
         return detail::wait_for(*state_, pending, Party::whole, limit);
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never. Gives the number
     /// of events; those that the selector doesn't take are dropped. Errors: disconnected, once everything that came
     /// before was given; protocol_violation; would_recurse.
     template <class Selector>
-    [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) {
+    [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) try {
         if constexpr (detail::check_event_selector<Client, T, Selector>())
             return state_->dispatch(*this, detail::unwrapped(selector), budget.frames);
         else
             return std::size_t{0};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// As dispatch(), but waits for an event first. Takes what is there, 1,024 events at most, and of a service that
     /// sends as fast as they are handled no more than comes by `limit`. Errors: as dispatch(), and timed_out.
     template <class Selector>
-    [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
+    [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) try {
         if constexpr (detail::check_event_selector<Client, T, Selector>())
             return state_->receive(*this, detail::unwrapped(selector), Party::whole, limit);
         else
             return std::size_t{0};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// The one descriptor for any event loop, level-triggered, the same for life: readable whenever dispatch() has
@@ -222,7 +245,7 @@ public:
     /// Two halves, for two threads. Started calls can be waited for at the receiving half.
     std::pair<SendingHalf<T>, ReceivingHalf<T>> split() && {
         state_->split = true;
-        (void)state_->make_loop();
+        (void)state_->announcer.make(state_->end.descriptors());
         return {SendingHalf<T>(state_), ReceivingHalf<T>(std::move(state_))};
     }
 

@@ -195,6 +195,11 @@ inline tl::unexpected<std::error_code> fail_system(int error_number) {
     return fail(std::error_code(error_number, std::system_category()));
 }
 
+namespace detail {
+/// What becomes of a bad_alloc on its way out.
+inline tl::unexpected<std::error_code> no_memory() { return fail(std::make_error_code(std::errc::not_enough_memory)); }
+}  // namespace detail
+
 /// The value; or the error on stderr, preceded by `doing` where given, and exit(1). For main() of small programs:
 /// tl::expected's own value() would end in an exception that doesn't say the reason.
 template <class T>

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -54,7 +55,9 @@ Result<Received<answer_of_t<M>>> wait_for(ClientState<T>& state, Pending<M>& pen
         return fail(make_error_code(errc::disconnected));
     if (auto error = state.await_slot(*pending.slot(), party, limit)) return fail(error);
     CallSlot& slot = *pending.slot();
-    auto result = read_answer<M, PlainMemory>({{slot.header, slot.payload.data()}, slot.payload.size(), true});
+    auto result = slot.no_memory
+                      ? Result<Received<answer_of_t<M>>>(fail(std::make_error_code(std::errc::not_enough_memory)))
+                      : read_answer<M, PlainMemory>({{slot.header, slot.payload.data()}, slot.payload.size(), true});
     pending.taken();
     Calls::vacate(slot);
     return result;
@@ -82,30 +85,36 @@ public:
 
     /// As Client::send().
     template <class X>
-    [[nodiscard]] Result<void> send(X&& x) {
+    [[nodiscard]] Result<void> send(X&& x) try {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0)) return fail(error);
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
     template <class X>
-    [[nodiscard]] Result<void> send(X&& x, TimeLimit limit) {
+    [[nodiscard]] Result<void> send(X&& x, TimeLimit limit) try {
         if constexpr (detail::check_one_way<X>()) {
             if (auto error = state_->send(x, Kind::one_way, 0, limit)) return fail(error);
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// As Client::start(); the function runs in the receiving half's thread.
     template <class X>
-    [[nodiscard]] auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> {
+    [[nodiscard]] auto start(X&& x) -> Result<Pending<detail::outgoing_message_t<X>>> try {
         if constexpr (detail::check_call<X>())
             return state_->template start<detail::outgoing_message_t<X>>(x);
         else
             return fail(make_error_code(errc::disconnected));
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
     template <class X, class Then>
-    [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) {
+    [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) try {
         if constexpr (detail::check_call<X>() && detail::check_then<X, Then>()) {
             using M = detail::outgoing_message_t<X>;
             if (auto error =
@@ -113,12 +122,16 @@ public:
                 return fail(error);
         }
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Waits until what send() accepted and the lane had no room for is out. Errors: timed_out, disconnected.
-    [[nodiscard]] Result<void> flush(TimeLimit limit) {
+    [[nodiscard]] Result<void> flush(TimeLimit limit) try {
         if (auto error = state_->flush(limit)) return fail(error);
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// Ends the connection, for both halves. Blocking: as Client::disconnect().
@@ -150,23 +163,29 @@ public:
 
     /// As Client::wait().
     template <class M>
-    [[nodiscard]] Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) {
+    [[nodiscard]] Result<Received<detail::answer_of_t<M>>> wait(Pending<M>& pending, TimeLimit limit) try {
         return detail::wait_for(*state_, pending, Party::receiver, limit);
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
     /// As Client::dispatch() and Client::receive().
     template <class Selector>
-    [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) {
+    [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) try {
         if constexpr (detail::check_event_selector<ReceivingHalf, T, Selector>())
             return state_->dispatch(*this, detail::unwrapped(selector), budget.frames);
         else
             return std::size_t{0};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
     template <class Selector>
-    [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) {
+    [[nodiscard]] Result<std::size_t> receive(Selector&& selector, TimeLimit limit) try {
         if constexpr (detail::check_event_selector<ReceivingHalf, T, Selector>())
             return state_->receive(*this, detail::unwrapped(selector), Party::receiver, limit);
         else
             return std::size_t{0};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
     /// As Client::fd().
     int fd() {

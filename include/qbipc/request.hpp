@@ -66,8 +66,9 @@ public:
     /// Hands the duty to answer over.
     template <class Reply>
     Answer<Reply> defer() {
-        settled_ = true;
-        return Answer<Reply>(connection_.defer(message_.header));
+        Answer<Reply> answer(connection_.defer(message_.header));
+        settled_ = true;  // not before: what throws has to be answered
+        return answer;
     }
 
     /// Whether it was answered, failed or deferred.

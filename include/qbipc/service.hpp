@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <stop_token>
 #include <system_error>
 #include <type_traits>
@@ -133,14 +134,16 @@ public:
 
     /// As the free function listen(), with the types named.
     [[nodiscard]] static Result<Service> listen(const Address& address, Selector selector, Auth auth,
-                                                ServiceOptions options = {}) {
-        auto guard = detail::ForkGuard::here();
+                                                ServiceOptions options = {}) try {
+        auto guard = detail::ForkGuard::here<KernelOf<T>>();
         if (!guard) return fail(guard.error());
         auto listener = T::listen(address, options);
         if (!listener) return fail(listener.error());
         auto loop = detail::ServiceLoop<T>::make(std::move(*listener), std::move(options));
         if (!loop) return fail(loop.error());
         return Service(std::make_unique<State>(std::move(selector), std::move(auth), std::move(*loop), *guard));
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     Service(Service&&) noexcept = default;
@@ -169,9 +172,10 @@ public:
     Stopper stopper() const noexcept { return Stopper(state_->loop->door()->fd(), state_->fork); }
 
     /// The door for other threads: `f(service)` runs in the dispatch thread, in the order of posting. `f` must not
-    /// throw; what it throws is lost. Errors: disconnected (the service is being destroyed). Threads: any.
+    /// throw; what it throws is lost. Errors: disconnected (the service is being destroyed); not_enough_memory.
+    /// Threads: any.
     template <class F>
-    [[nodiscard]] Result<void> post(F&& f) {
+    [[nodiscard]] Result<void> post(F&& f) try {
         if (state_->fork.forked()) return fail(make_error_code(errc::used_after_fork));
         auto call = [state = state_.get(), f = std::forward<F>(f)]() mutable {
             Reference service(state);
@@ -179,6 +183,8 @@ public:
         };
         if (!state_->loop->door()->post(std::move(call))) return fail(make_error_code(errc::disconnected));
         return {};
+    } catch (const std::bad_alloc&) {
+        return detail::no_memory();
     }
 
     /// The same place once more, for another service in another thread: `listen<T>(*first.share(), selector)`. Each new

@@ -17,6 +17,7 @@
 #include <qbipc/credentials.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
+#include <qbipc/kernel.hpp>
 #include <qbipc/memory.hpp>
 #include <qbipc/options.hpp>
 #include <qbipc/time.hpp>
@@ -167,10 +168,24 @@ struct TransportMemory<T> {
     using type = typename T::Memory;
 };
 
+template <class T>
+struct TransportKernel {
+    using type = LinuxKernel;
+};
+template <class T>
+    requires requires { typename T::Kernel; }
+struct TransportKernel<T> {
+    using type = typename T::Kernel;
+};
+
 }  // namespace detail
 
 /// The Memory through which a transport's payloads are read and written: `T::Memory`, or PlainMemory.
 template <class T>
 using MemoryOf = typename detail::TransportMemory<T>::type;
+
+/// The Kernel that a transport's clients and services ask: `T::Kernel`, or LinuxKernel.
+template <class T>
+using KernelOf = typename detail::TransportKernel<T>::type;
 
 }  // namespace qbipc

@@ -132,3 +132,14 @@ TEMPLATE_LIST_TEST_CASE("an answer from another thread that is too large is refu
         answers.clear();
     }
 }
+
+TEMPLATE_LIST_TEST_CASE("who waits for the answer of a call pushes out what of it found no room", "[stall]",
+                        Transports) {
+    auto service = step<TestType>(
+        routes(on<Echo>([](const Echo& m, TailView<std::byte> tail) { return Copy<Echoed>(Echoed{m.number}, tail); })));
+    auto client = service.connect(small_lanes());
+    const auto tail = patterned(1, 700'000);
+    auto call = must(client.start(with_tail(Echo{1}, tail)));
+    const auto answer = service.while_turning([&] { return client.wait(call, patience); });
+    REQUIRE(answer);
+}

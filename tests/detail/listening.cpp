@@ -123,7 +123,7 @@ TEST_CASE("a service at a name is reached at its abstract socket and leaves no f
     CHECK(visitor.credentials.uid == ::geteuid());
     CHECK(visitor.credentials.pid == ::getpid());
     CHECK_FALSE(visitor.moved);
-    CHECK_FALSE(visitor.must_refuse_busy);
+    CHECK_FALSE(visitor.refusal);
     CHECK((LinuxKernel::fcntl(visitor.socket.get(), F_GETFL) & O_NONBLOCK) != 0);
     CHECK((LinuxKernel::fcntl(visitor.socket.get(), F_GETFD) & FD_CLOEXEC) != 0);
     CHECK(nobody_waits(listening));
@@ -327,7 +327,7 @@ TEST_CASE("a service out of descriptors tells some that it is busy, does not spi
             auto visitor = listening.accept();
             REQUIRE(visitor);
             if (!*visitor) return true;
-            ++((*visitor)->must_refuse_busy ? busy : served);
+            ++((*visitor)->refusal == errc::busy ? busy : served);
             if (keep != nullptr) keep->push_back(std::move((*visitor)->socket));
         }
     };
@@ -359,7 +359,7 @@ TEST_CASE("a service out of descriptors tells some that it is busy, does not spi
     const auto client = arrive(around.abstract());
     const Descriptor last(LinuxKernel::eventfd(0, EFD_CLOEXEC));
     const ScopedDescriptorLimit limit(last.get() + 1);
-    CHECK(next(listening).must_refuse_busy);
+    CHECK(next(listening).refusal == errc::busy);
 }
 
 TEST_CASE("a service short of memory waits a little and goes on", "[listening]") {
@@ -378,7 +378,7 @@ TEST_CASE("a service short of memory waits a little and goes on", "[listening]")
         CHECK(turns > 1);
         CHECK(turns < 100);
         RefusingKernel::refuse_nothing();
-        CHECK_FALSE(next(listening).must_refuse_busy);
+        CHECK_FALSE(next(listening).refusal);
     }
 }
 
@@ -398,7 +398,7 @@ TEST_CASE("an error of one connection is told once, an error of the listener doe
             CHECK(announces(listening, Clock::time_point::min()));  // the next one needn't wait
         }
         RefusingKernel::refuse_nothing();
-        CHECK_FALSE(next(listening).must_refuse_busy);
+        CHECK_FALSE(next(listening).refusal);
     }
 }
 
@@ -410,7 +410,7 @@ TEST_CASE("a visitor whose credentials can't be had is not let in", "[listening]
     auto listening = listen_at<NoCredentials>(around.name, around.options);
     const auto client = arrive(around.abstract());
     REQUIRE(client);
-    CHECK(listening.accept().error() == std::errc::no_protocol_option);
+    CHECK(next(listening).refusal == std::errc::no_protocol_option);
     char byte = 0;
     CHECK(LinuxKernel::recv(client->get(), &byte, 1, 0) == 0);
     CHECK(nobody_waits(listening));

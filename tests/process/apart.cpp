@@ -4,6 +4,8 @@
 //   user       a user namespace in which this user is root, and nobody else is mapped
 //   unmapped   a user namespace in which nobody is mapped
 //   pid, net, mount
+//   full-shm   a /dev/shm of its own without a free page
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -25,6 +27,14 @@ bool put(const char* path, const std::string& text) {
     return static_cast<bool>(file << text << std::flush);
 }
 
+/// A file system of one page there, and a file that has it. Nothing more can be written then.
+bool fill_up(const std::string& folder) {
+    if (::mount("none", folder.c_str(), "tmpfs", 0, "size=4096") != 0) return false;
+    const int file = ::open((folder + "/all").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const std::string page(4096, 'x');
+    return ::write(file, page.data(), page.size()) == 4096 && ::write(file, "x", 1) < 0 && errno == ENOSPC;
+}
+
 bool enter(const std::string& what) {
     const uid_t user = ::geteuid();
     const gid_t group = ::getegid();
@@ -37,6 +47,7 @@ bool enter(const std::string& what) {
     if (what == "net") return ::unshare(CLONE_NEWNET) == 0;
     if (what == "mount")
         return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    if (what == "full-shm") return enter("mount") && fill_up("/dev/shm");
     if (what == "pid") {
         if (::unshare(CLONE_NEWPID) != 0) return false;
         const pid_t child = ::fork();

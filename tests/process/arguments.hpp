@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <qbipc/address.hpp>
+#include <qbipc/options.hpp>
 
 namespace qbipc::testing {
 
@@ -51,7 +52,8 @@ inline Address address_of(const std::string& text) {
     return Address(text);
 }
 
-/// Becomes who the arguments say: user=, group=, groups=1,2 (root's to ask for), nobody; limits: nofile=, file_size=.
+/// Becomes who the arguments say: user=, group=, groups=1,2 (root's to ask for), nobody; limits: nofile=, file_size=,
+/// locked=.
 inline bool become(const Arguments& arguments) {
     if (arguments.has("nofile")) {
         rlimit limit{};
@@ -75,8 +77,17 @@ inline bool become(const Arguments& arguments) {
         const rlimit limit{arguments.number("file_size"), arguments.number("file_size")};
         if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
     }
+    if (arguments.has("locked")) {
+        const rlimit limit{arguments.number("locked"), arguments.number("locked")};
+        if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return false;
+    }
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // forgotten when the user changes
     return true;
+}
+
+/// Which kind of pages a program's lanes are to have: pages=locked.
+inline Pages pages_of(const Arguments& arguments) {
+    return arguments.text("pages") == "locked" ? Pages::locked : Pages::touched;
 }
 
 /// Lines from stdin, together with another descriptor to wait for.

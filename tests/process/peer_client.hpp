@@ -131,6 +131,9 @@ int obey(C client, const Address& address, Lines& lines) {
         if (verb == "add") {
             const auto sum = client.call(Add{1, 0}, patience);
             std::cout << (sum ? "sum " + std::to_string(static_cast<int>(sum->value)) : outcome(sum)) << std::endl;
+        } else if (verb == "connect") {  // another one, which is gone by the time that it is told
+            const auto said = outcome(Client<T>::connect(address, patience));
+            std::cout << said << std::endl;
         } else if (verb == "secret") {
             std::cout << outcome(client.call(Secret{}, patience)) << std::endl;
         } else if (verb == "wish") {
@@ -252,6 +255,7 @@ int visit(const std::string& verb, const std::string& place, const Arguments& ar
     Options options;
     if (arguments.has("flag")) options.flag_file = arguments.text("flag");
     options.max_message = arguments.number("max_message", options.max_message);
+    options.pages = pages_of(arguments);
     const Address address = address_of(place);
     if (verb == "connecting") return connect_again_and_again<T>(address, options);
     auto client = Client<T>::connect(address, patience, auth, options);

@@ -253,6 +253,7 @@ int serve(const std::string& address, const Arguments& arguments, Auth auth) {
     if (arguments.has("ledger"))
         books.file = ::open(arguments.text("ledger").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (arguments.has("flag")) options.flag_file = arguments.text("flag");
+    options.pages = pages_of(arguments);
     if (arguments.has("mode")) options.mode = static_cast<mode_t>(arguments.number("mode"));
     if (arguments.has("owner")) options.owner = static_cast<uid_t>(arguments.number("owner"));
     if (arguments.has("owner_group")) options.group = static_cast<gid_t>(arguments.number("owner_group"));

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <sys/types.h>
 #include <system_error>
 #include <unordered_map>
@@ -51,8 +52,8 @@ public:
           sessions_(limits.sessions, limits.sessions_per_user),
           half_open_(limits.half_open, limits.half_open_per_user) {}
 
-    /// busy: over a half-open limit, which passes; too_many_sessions: over another.
-    std::error_code enter(uid_t uid) {
+    /// busy: over a half-open limit, which passes; too_many_sessions: over another; or not_enough_memory.
+    std::error_code enter(uid_t uid) try {
         const auto found = users_.find(uid);
         if (!sessions_.has_one_for(found == users_.end() ? 0 : found->second.sessions))
             return make_error_code(errc::too_many_sessions);
@@ -62,6 +63,8 @@ public:
         sessions_.take(user.sessions);
         half_open_.take(user.half_open);
         return {};
+    } catch (const std::bad_alloc&) {
+        return std::make_error_code(std::errc::not_enough_memory);
     }
 
     void establish(uid_t uid) { half_open_.give_back(user(uid).half_open); }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <new>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -29,7 +30,7 @@ public:
     /// nothing but answers that nobody waits for, must not hold the client past its deadline.
     static constexpr std::size_t frames_per_look = 64;
 
-    AnswerDesk(End& end, Calls& calls) noexcept : end_(end), calls_(calls) {}
+    AnswerDesk(End& end, Calls& calls) : end_(end), calls_(calls) {}
     AnswerDesk(const AnswerDesk&) = delete;
     AnswerDesk& operator=(const AnswerDesk&) = delete;
 
@@ -107,6 +108,8 @@ public:
     }
 
     bool violated() const noexcept { return violated_ || responses_.violated(); }
+    /// The reason of violated() is this side's own: no memory for a long answer.
+    bool lacks_memory() const noexcept { return responses_.over_quota(); }
     /// A function of start() runs, in whatever wait.
     bool running() const noexcept { return running_; }
     /// An answer is looked at in its lane: no other can be waited for.
@@ -129,9 +132,9 @@ private:
     void complete(const ReceivedMessage& message) {
         if (waiters_.template keep<Memory>(message)) return responses_.done(end_);
         CallSlot* slot = calls_.find(message.header.correlation);
+        if (sending_ && slot != nullptr && Calls::has_function(*slot)) return put_off(*slot, message);
         if (auto then = slot != nullptr ? calls_.take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
             ++taken_;
-            if (sending_) return put_off(std::move(then), message);
             return run(then, message);
         }
         const MessageRelease release(responses_, end_);
@@ -148,22 +151,34 @@ private:
     /// Runs a function on a private copy, after the lane has its place back: it may call(), which reads the same lane.
     void run(UniqueFunction<void(const Outcome&)>& then, const ReceivedMessage& message) {
         std::vector<std::byte> copy = std::move(spare_);
-        copy.resize(message.size);
-        Memory::copy_in(copy.data(), message.payload, message.size);
+        std::error_code error;
+        try {
+            copy.resize(message.size);
+            Memory::copy_in(copy.data(), message.payload, message.size);
+        } catch (const std::bad_alloc&) {
+            error = std::make_error_code(std::errc::not_enough_memory);
+        }
         const ReceivedMessage mine{{message.header, copy.data()}, message.size, true};
         responses_.done(end_);
         {
             const ScopeFlag now(running_);
-            then({{}, &mine});
+            then({error, error ? nullptr : &mine});
         }
         spare_ = std::move(copy);
     }
 
-    void put_off(UniqueFunction<void(const Outcome&)> then, const ReceivedMessage& message) {
-        std::vector<std::byte> copy(message.size);
-        Memory::copy_in(copy.data(), message.payload, message.size);
-        put_off_.push_back({std::move(then), message.header, std::move(copy)});
-        responses_.done(end_);
+    /// Keeps the answer of a function that may not run now.
+    void put_off(CallSlot& slot, const ReceivedMessage& message) {
+        const MessageRelease release(responses_, end_);
+        ++taken_;
+        try {
+            std::vector<std::byte> copy(message.size);
+            Memory::copy_in(copy.data(), message.payload, message.size);
+            put_off_.push_back({{}, message.header, std::move(copy)});
+        } catch (const std::bad_alloc&) {
+            return calls_.fail_later(slot);
+        }
+        put_off_.back().then = calls_.take_waiting(slot);
     }
 
     End& end_;

@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstddef>
+#include <new>
 #include <system_error>
 #include <type_traits>
 #include <vector>
@@ -42,14 +43,16 @@ std::error_code error_of(const ReceivedMessage& message) {
     return from_wire(wire);
 }
 
-/// An answer, owned.
+/// An answer, owned; not_enough_memory where there is none for it.
 template <class M, MemoryPolicy Memory>
-Result<Received<answer_of_t<M>>> read_answer(const ReceivedMessage& message) {
+Result<Received<answer_of_t<M>>> read_answer(const ReceivedMessage& message) try {
     if (message.header.kind == Kind::error) return fail(error_of<M, Memory>(message));
     std::vector<std::byte> unused;
     const Incoming<Memory> payload(message.payload, message.size, unused, message.assembled);
     if (!payload.template fits<answer_of_t<M>>()) return fail(make_error_code(errc::wrong_size));
     return payload.template received<answer_of_t<M>>();
+} catch (const std::bad_alloc&) {
+    return no_memory();
 }
 
 /// What the function of a call takes: the answer where it lies, or a private copy of what has a tail.

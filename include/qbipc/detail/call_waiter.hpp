@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include <qbipc/detail/message_receiver.hpp>
@@ -43,6 +44,8 @@ public:
     bool done() const noexcept { return done_; }
     std::uint32_t correlation() const noexcept { return correlation_; }
     void took() noexcept { done_ = true; }
+    /// The inner call had no memory to keep it.
+    bool failed() const noexcept { return failed_; }
     ReceivedMessage message() const noexcept { return {{header_, payload_.data()}, payload_.size(), true}; }
 
 private:
@@ -51,6 +54,7 @@ private:
     CallWaiter* outer_;
     std::uint32_t correlation_;
     bool done_ = false;
+    bool failed_ = false;
     Header header_{};
     std::vector<std::byte> payload_;
 };
@@ -59,10 +63,15 @@ template <MemoryPolicy Memory>
 bool CallWaiters::keep(const ReceivedMessage& message) {
     for (CallWaiter* waiter = innermost_; waiter != nullptr; waiter = waiter->outer_) {
         if (waiter->correlation_ != message.header.correlation || waiter->done_) continue;
-        waiter->header_ = message.header;
-        waiter->payload_.resize(message.size);
-        Memory::copy_in(waiter->payload_.data(), message.payload, message.size);
         waiter->done_ = true;
+        waiter->header_ = message.header;
+        try {
+            waiter->payload_.resize(message.size);
+        } catch (const std::bad_alloc&) {
+            waiter->failed_ = true;
+            return true;
+        }
+        Memory::copy_in(waiter->payload_.data(), message.payload, message.size);
         return true;
     }
     return false;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -46,6 +47,7 @@ struct CallSlot {
     UniqueFunction<void(const Outcome&)> then;
     Header header{};
     std::vector<std::byte> payload;
+    bool no_memory = false;  ///< the answer has come, and there was none for it
 };
 
 /// The slots of one connection. A call's correlation says its slot: at most 4,096 are outstanding at once. No locks:
@@ -86,6 +88,7 @@ public:
     /// A slot waits, with a function for its outcome. True: its deadline is now the nearest of all.
     bool await(CallSlot& slot, UniqueFunction<void(const Outcome&)> then, Clock::time_point deadline) {
         slot.then = std::move(then);
+        slot.no_memory = false;
         slot.deadline.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
         functions_.fetch_add(1, std::memory_order_relaxed);
         slot.state.store(CallSlot::waiting, std::memory_order_release);
@@ -137,6 +140,19 @@ public:
         return then;
     }
 
+    /// Whether a function waits there for an answer.
+    static bool has_function(const CallSlot& slot) noexcept {
+        return slot.deadline.load(std::memory_order_relaxed) != CallSlot::no_function;
+    }
+    /// The answer of a slot with a function has come, but there is no memory to keep it until the function may run:
+    /// expire() tells it so.
+    void fail_later(CallSlot& slot) noexcept {
+        slot.no_memory = true;
+        const Clock::time_point now = Clock::now();
+        slot.deadline.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+        bring_forward(now);
+    }
+
     /// The answer of a found slot has come, for its token. False: nobody wanted it any more.
     template <MemoryPolicy Memory>
     bool complete(CallSlot& slot, const ReceivedMessage& message) {
@@ -146,8 +162,13 @@ public:
             return false;
         }
         slot.header = message.header;
-        slot.payload.resize(message.size);
-        Memory::copy_in(slot.payload.data(), message.payload, message.size);
+        slot.no_memory = false;
+        try {
+            slot.payload.resize(message.size);
+            Memory::copy_in(slot.payload.data(), message.payload, message.size);
+        } catch (const std::bad_alloc&) {
+            slot.no_memory = true;
+        }
         expected = CallSlot::filling;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::done, std::memory_order_acq_rel))
             vacate(slot);  // dropped meanwhile
@@ -227,10 +248,6 @@ private:
         return std::move(slot.then);
     }
 
-    static bool has_function(const CallSlot& slot) noexcept {
-        return slot.deadline.load(std::memory_order_relaxed) != CallSlot::no_function;
-    }
-
     /// The slot is free at once: a late answer finds another correlation there, or none, and is dropped. Where it has
     /// become another call's meanwhile, which isn't over by `now`, nothing happens.
     void end(CallSlot& slot, std::error_code error, Clock::time_point now = Clock::time_point::max()) {
@@ -241,6 +258,7 @@ private:
             return;
         }
         auto then = take_function(slot);
+        if (slot.no_memory) error = std::make_error_code(std::errc::not_enough_memory);
         slot.state.store(CallSlot::vacant, std::memory_order_release);
         then({error, nullptr});
     }

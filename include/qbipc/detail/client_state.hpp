@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include <qbipc/detail/announcer.hpp>
 #include <qbipc/detail/answer_desk.hpp>
 #include <qbipc/detail/call_waiter.hpp>
 #include <qbipc/detail/calls.hpp>
 #include <qbipc/detail/error_code.hpp>
 #include <qbipc/detail/event_count.hpp>
-#include <qbipc/detail/loop_descriptor.hpp>
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/message_sender.hpp>
 #include <qbipc/detail/scope_flag.hpp>
@@ -108,11 +108,13 @@ public:
         CallSlot* slot = calls->open();
         if (slot == nullptr) return fail(make_error_code(errc::lane_full));
         calls->await(*slot);
+        Pending<M> pending(calls, *slot);  // gives the slot back, should the user's own function throw
         if (auto error = send(x, Kind::call, slot->correlation)) {
+            pending.taken();
             calls->withdraw(*slot);
             return fail(error);
         }
-        return Pending<M>(calls, *slot);
+        return pending;
     }
 
     /// The deadline covers the sending too: it waits for room.
@@ -125,11 +127,18 @@ public:
         const std::uint32_t correlation = slot->correlation;
         const auto deadline = limit.deadline().at();
         (void)calls->await(*slot, std::move(then), deadline);
-        if (auto error = send(x, Kind::call, correlation, limit)) {
+        ErrorCode error;
+        try {
+            error = send(x, Kind::call, correlation, limit);
+        } catch (...) {
+            (void)calls->withdraw_function(*slot);
+            throw;
+        }
+        if (error) {
             // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
             return calls->withdraw_function(*slot) ? error : ErrorCode();
         }
-        if (loop) loop->bring_forward(deadline);  // the nearest of the calls may be one that is over already
+        announcer.bring_forward(deadline);  // the nearest of the calls may be one that is over already
         return {};
     }
 
@@ -146,6 +155,7 @@ public:
             std::size_t frames = Desk::frames_per_look;
             if (answers.take_own(me, frames, use)) return {};
             if (me.done()) {  // an inner call came across it
+                if (me.failed()) return std::make_error_code(std::errc::not_enough_memory);
                 answers.show(me.message(), use);
                 return {};
             }
@@ -159,9 +169,15 @@ public:
         if (answers.looking()) return errc::would_recurse;
         Announcing afterwards(*this);
         for (;;) {
+            Interest interest{Lane::responses, {}};
+            if (!split && requests.has_rest()) [[unlikely]] {  // of the very call, perhaps
+                const auto error = requests.flush(end);
+                if (error && error != errc::lane_full && error != errc::disconnected) return error;
+                if (requests.has_rest()) interest.room = Lane::requests;
+            }
             const bool more = !answers.take();
             if (slot.state.load(std::memory_order_acquire) == CallSlot::done) return {};
-            if (auto stop = wait_for_more(afterwards, more, Interest{Lane::responses, {}}, party, limit)) return stop;
+            if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return stop;
         }
     }
 
@@ -171,9 +187,9 @@ public:
         if (occupied()) return fail(why_not_here());
         Announcing afterwards(*this);
         afterwards.due = true;
-        if (announces_) {
+        if (announcer.begun()) {
             end.quiet();
-            loop->quiet();
+            announcer.quiet();
         }
         bool more = false;
         return take_in(peer, selector, budget, more);
@@ -205,23 +221,16 @@ public:
 
     /// The loop's descriptor; the first call makes it and announces from then on.
     Result<int> announce() {
-        if (auto error = make_loop()) return fail(error);
-        if (!std::exchange(announces_, true)) announce_again();
-        return loop->fd();
-    }
-
-    /// For split(), which needs its timer, too.
-    std::error_code make_loop() {
-        if (loop) return {};
-        auto made = LoopDescriptor::make(end.descriptors());
-        if (!made) return made.error();
-        loop = std::move(*made);
-        return {};
+        if (auto error = announcer.make(end.descriptors())) return fail(error);
+        if (announcer.begin()) announce_again();
+        return announcer.fd();
     }
 
     /// Why nothing more will come, or no error.
     std::error_code over() const noexcept {
-        return violated() ? make_error_code(errc::protocol_violation) : end.ended();
+        if (!violated()) return end.ended();
+        if (answers.lacks_memory() || events.over_quota()) return std::make_error_code(std::errc::not_enough_memory);
+        return make_error_code(errc::protocol_violation);
     }
 
     /// An answer is looked at where it lies: no other can be waited for.
@@ -229,7 +238,7 @@ public:
 
     End end;
     std::shared_ptr<Calls> calls;
-    std::unique_ptr<LoopDescriptor> loop;
+    Announcer<KernelOf<T>> announcer;
     bool split = false;
 
     // sending
@@ -244,23 +253,8 @@ public:
 
 private:
     using Desk = AnswerDesk<End, Memory>;
-
-    /// Announces again at the end of a scope, if by then the loop's flags were taken down, or went up the first time
-    /// while nothing could be announced: an exception of a user's function may leave it too.
-    class Announcing {
-    public:
-        explicit Announcing(ClientState& state) noexcept : state_(state), announced_(state.announces_) {}
-        Announcing(const Announcing&) = delete;
-        Announcing& operator=(const Announcing&) = delete;
-        ~Announcing() {
-            if (due || announced_ != state_.announces_) state_.announce_again();
-        }
-        bool due = false;
-
-    private:
-        ClientState& state_;
-        bool announced_;
-    };
+    using Announcing = detail::Announcing<ClientState>;
+    friend Announcing;
 
     /// Events that one receive() gives: a publisher as fast as the client doesn't keep it for ever.
     static constexpr std::size_t most_at_once = 1024;
@@ -290,12 +284,19 @@ private:
         }
         more |= frames == 0;
         if (!violated() && (!ended || more)) return count;
-        answers.fail_all(over());
+        answers.fail_all(find_out());
         if (count == 0) return fail(over());
         return count;
     }
 
     bool violated() const noexcept { return answers.violated() || events.violated(); }
+
+    /// As over(), of the receiving thread. A lane that is lost ends the connection: its sender would wait for room.
+    std::error_code find_out() noexcept {
+        if (violated()) [[unlikely]]
+            end.shutdown();
+        return over();
+    }
 
     /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
     ErrorCode wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
@@ -305,7 +306,7 @@ private:
             return limit.deadline().passed() ? ErrorCode(errc::timed_out) : ErrorCode();
         }
         const bool waited = std::exchange(afterwards.due, true);
-        if (auto ended = over()) {
+        if (auto ended = find_out()) {
             answers.fail_all(ended);
             return ended;
         }
@@ -317,7 +318,7 @@ private:
     /// wait. But no function runs: what it sends would get between the pieces of a message that is half out. And where
     /// an answer is looked at in its lane, it is the one that would be taken: only room is waited for.
     ErrorCode wait_for_room(TimeLimit& limit) {
-        if (auto error = split ? end.ended() : over()) return error;
+        if (auto error = split ? end.ended() : find_out()) return error;
         if (split) return ErrorCode(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
         return wait_while_sending(Lane::requests, limit);
     }
@@ -337,7 +338,7 @@ private:
     /// So many calls are outstanding that there is no slot. A sending half can't be woken by the other one's thread: it
     /// looks again.
     ErrorCode wait_for_slot(TimeLimit& limit, Backoff& backoff) {
-        if (auto error = split ? end.ended() : over()) return error;
+        if (auto error = split ? end.ended() : find_out()) return error;
         if (!split) {
             if (answers.looking()) return errc::would_recurse;  // only answers make a slot vacant
             const ScopeFlag now(answers.sending());
@@ -347,49 +348,38 @@ private:
             return wait_while_sending({}, limit);
         }
         if (limit.deadline().passed()) return errc::timed_out;
-        pause_until(limit.deadline(), backoff.next());
+        pause_until<KernelOf<T>>(limit.deadline(), backoff.next());
         return {};
     }
 
     /// One wait, cut short by the deadline of a function: that isn't the caller's timed_out.
     ErrorCode wait(Interest interest, Party party, TimeLimit& limit) {
-        const int alarm = party == Party::receiver && loop ? loop->timer() : -1;
+        const int alarm = party == Party::receiver ? announcer.timer() : -1;
         if (!calls->has_functions()) [[likely]] {
             const auto error = ErrorCode(end.wait(interest, party, limit, alarm));
-            if (alarm >= 0) loop->quiet();  // or the next wait would end at once
+            if (alarm >= 0) announcer.quiet();  // or the next wait would end at once
             return error;
         }
         const auto nearest = calls->nearest();
         TimeLimit nearer = std::min(limit.deadline().at(), nearest);
         const auto error = ErrorCode(end.wait(interest, party, nearer, alarm));
-        if (alarm >= 0) loop->quiet();
+        if (alarm >= 0) announcer.quiet();
         answers.expire();
         return error == errc::timed_out && nearest < limit.deadline().at() ? ErrorCode() : error;
     }
 
     /// After the flags were taken down: up again for the loop; and what came meanwhile, or is due, it is told at once.
     void announce_again() {
-        if (!announces_ || dispatching_) return;
+        if (!announcer.begun() || dispatching_) return;
         Interest interest{Lane::responses | Lane::events, {}};
         if (!split && requests.has_rest()) interest.room = Lane::requests;
         if (!end.arm(interest) || violated() || answers.has_put_off())
-            set_alarm(Clock::time_point{});
+            announcer.set_alarm(Clock::time_point{}, *calls);
         else
-            set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max());
+            announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);
     }
 
-    /// The sending half may bring a deadline forward meanwhile, and set the alarm itself: the nearer one must stay.
-    void set_alarm(Clock::time_point at) {
-        const bool wanted = at != Clock::time_point::max();
-        if (!wanted && !alarm_set_) return;
-        alarm_set_ = wanted;
-        loop->alarm(at);
-        while (calls->has_functions() && calls->nearest() < at) loop->alarm(at = calls->nearest());
-    }
-
-    bool dispatching_ = false;  ///< events are given to their functions
-    bool announces_ = false;    ///< a loop watches: fd() was asked for
-    bool alarm_set_ = false;
+    bool dispatching_ = false;        ///< events are given to their functions
     StreamRest stream_;               ///< of events
     std::vector<std::byte> scratch_;  ///< tails of events
 };

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -88,6 +89,8 @@ public:
         ErrorCode error;
         try {
             error = responses.send_or_keep(end, x, header, limits_.session_bytes);
+        } catch (const std::bad_alloc&) {
+            error = std::make_error_code(std::errc::not_enough_memory);
         } catch (...) {  // what the user gave to build()
             (void)reply_error(call, make_error_code(errc::handler_failed));
             throw;
@@ -105,14 +108,23 @@ public:
         return {};
     }
 
-    /// Answers a call with an error, which always fits.
+    /// Answers a call with an error, which always fits; where there is no memory for that either, the session ends: its
+    /// caller must not wait for nothing.
     ErrorCode reply_error(const Header& call, std::error_code error) {
         const Header header{0, Kind::error, 0, call.service, call.id, call.correlation};
         const WireError wire = to_wire(error);
         const Serialized payload{std::as_bytes(std::span(&wire, 1))};
-        const ErrorCode failed = responses.send_or_keep(end, payload, header, no_limit);
+        ErrorCode failed;
+        try {
+            failed = responses.send_or_keep(end, payload, header, no_limit);
+        } catch (const std::bad_alloc&) {
+            failed = std::make_error_code(std::errc::not_enough_memory);
+        }
         if (responses.has_rest()) owner_.wake(*this);
-        if (failed) return failed;
+        if (failed) [[unlikely]] {
+            if (failed != errc::disconnected) finish(EndReason::quota);
+            return failed;
+        }
         ++counters.responses;
         counters.bytes_sent += sizeof wire;
         return {};
@@ -121,7 +133,13 @@ public:
     template <class X>
     ErrorCode send_event(const X& x) {
         if (!is_open()) return errc::disconnected;
-        const ErrorCode error = events.send(end, x, header_of(x, Kind::event, ++offered_));
+        ErrorCode error;
+        try {
+            error = events.send(end, x, header_of(x, Kind::event, ++offered_));
+        } catch (const std::bad_alloc&) {  // of a row that is out in part, the end is still to be announced
+            if (events.has_rest()) owner_.wake(*this);
+            error = std::make_error_code(std::errc::not_enough_memory);
+        }
         if (error) [[unlikely]] {
             counters.lane_full += error == errc::lane_full;
             return error;
@@ -157,6 +175,9 @@ public:
         }
         return reply_error(call, error);
     }
+
+    /// Whether another thread could neither answer nor say so.
+    bool lost_answer() const noexcept { return link_ && link_->lost.load(std::memory_order_acquire); }
 
     /// Gets on with what waits for room; of a peer that is gone it is dropped. The end may show there first: it is only
     /// a look at the requests that says `ended`, and none is taken while an answer waits.

@@ -4,8 +4,10 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <new>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21,7 +23,7 @@ namespace qbipc::detail {
 ///
 /// Errors: what the kernel said; there are no half-filled credentials. protocol_violation: an answer of another shape.
 template <class Kernel = LinuxKernel>
-Result<Credentials> credentials_of(int socket) {
+Result<Credentials> credentials_of(int socket) try {
     ucred user{};
     socklen_t size = sizeof user;
     if (const int error = Kernel::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &user, &size); error < 0)
@@ -47,6 +49,8 @@ Result<Credentials> credentials_of(int socket) {
         groups.resize(size / sizeof(gid_t));
         return credentials;
     }
+} catch (const std::bad_alloc&) {
+    return no_memory();
 }
 
 }  // namespace qbipc::detail

@@ -24,16 +24,17 @@ public:
     /// Added to the eventfd to stop run(): more than the bells of any number of batches.
     static constexpr std::uint64_t stop = std::uint64_t{1} << 32;
 
+    template <class Kernel = LinuxKernel>
     static Result<std::shared_ptr<Door>> make() {
-        const int fd = LinuxKernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (fd < 0) return fail_system(-fd);
-        return std::make_shared<Door>(fd);
+        auto bell = BasicDescriptor<>::from(Kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        if (!bell) return fail(bell.error());
+        return std::make_shared<Door>(std::move(*bell));
     }
-    explicit Door(int fd) noexcept : bell_(fd) {}
+    explicit Door(BasicDescriptor<> bell) noexcept : bell_(std::move(bell)) {}
 
     int fd() const noexcept { return bell_.get(); }
 
-    /// Any thread. False: the service is gone, and `f` is dropped.
+    /// Any thread. False: the service is gone, and `f` is dropped. Throws bad_alloc.
     bool post(UniqueFunction<void()> f) {
         bool first = false;
         {
@@ -67,6 +68,13 @@ public:
         return count;
     }
 
+    /// Any thread: there was no memory to post what had to be posted. The dispatch thread will look for what was lost.
+    void cry() noexcept {
+        cry_.store(true, std::memory_order_release);
+        ring(1);
+    }
+    bool heard_cry() noexcept { return cry_.exchange(false, std::memory_order_acquire); }
+
     /// From now on nothing can be posted; what waits is dropped, outside the lock, for its destructors may look in
     /// here.
     void close() {
@@ -94,6 +102,7 @@ private:
     std::vector<UniqueFunction<void()>> queue_;
     std::vector<UniqueFunction<void()>> running_;
     std::atomic<std::thread::id> thread_{};
+    std::atomic<bool> cry_{false};
 };
 
 }  // namespace qbipc::detail

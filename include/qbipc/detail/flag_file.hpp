@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <fcntl.h>
+#include <new>
 #include <string>
 #include <string_view>
 #include <sys/inotify.h>
@@ -84,7 +85,12 @@ public:
         bool news = watch_ < 0;
         alignas(inotify_event) std::array<std::byte, 4096> events;
         while (inotify_ && Kernel::read(inotify_.get(), events.data(), events.size()) > 0) news = true;
-        if (news) follow();
+        if (!news) return;
+        try {
+            follow();
+        } catch (const std::bad_alloc&) {
+            watch_ = -1;  // looks again from time to time
+        }
     }
 
 private:

@@ -32,7 +32,7 @@ public:
 
         const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
         void* const memory = std::aligned_alloc(size, size);
-        if (memory == nullptr) return fail(std::make_error_code(std::errc::not_enough_memory));
+        if (memory == nullptr) return no_memory();
         if (const int error = Kernel::madvise(memory, size, MADV_WIPEONFORK); error < 0) {
             std::free(memory);
             return fail_system(-error);

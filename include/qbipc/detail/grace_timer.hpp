@@ -11,10 +11,11 @@
 namespace qbipc::detail {
 
 /// Rings when the oldest of those that were told to watch() has had its time.
+template <class Kernel>
 class GraceTimer {
 public:
     static Result<GraceTimer> make(Clock::duration grace) {
-        auto timer = Timer::make();
+        auto timer = Timer<Kernel>::make();
         if (!timer) return fail(timer.error());
         return GraceTimer(std::move(*timer), grace);
     }
@@ -37,9 +38,9 @@ public:
     }
 
 private:
-    GraceTimer(Timer timer, Clock::duration grace) noexcept : timer_(std::move(timer)), grace_(grace) {}
+    GraceTimer(Timer<Kernel> timer, Clock::duration grace) noexcept : timer_(std::move(timer)), grace_(grace) {}
 
-    Timer timer_;
+    Timer<Kernel> timer_;
     Clock::duration grace_;
     Clock::time_point oldest_ = Clock::time_point::max();
 };

@@ -145,7 +145,8 @@ public:
         reply.status = Status::ok;
         reply.descriptors = static_cast<std::uint32_t>(descriptors.size());
         auto sent = send_reply<Kernel>(socket_.get(), reply, descriptors);
-        if (sent) told_ = true;
+        // Of a reply that went out in part the rest won't follow: another one behind it would be taken for that.
+        if (sent || sent.error() == make_error_code(errc::disconnected)) told_ = true;
         return sent;
     }
 

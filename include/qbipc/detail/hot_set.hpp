@@ -40,6 +40,8 @@ public:
     static constexpr Clock::duration look_interval =
         std::chrono::microseconds(std::is_same_v<typename ServiceWait<T>::type, Block> ? 10 : 50);
 
+    HotSet() { sessions_.reserve(most); }
+
     bool empty() const noexcept { return sessions_.empty(); }
     bool full() const noexcept { return sessions_.size() >= most; }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <fcntl.h>
+#include <new>
 #include <optional>
 #include <string>
 #include <sys/epoll.h>
@@ -39,8 +40,8 @@ namespace qbipc::detail {
 struct Accepted {
     Descriptor socket;
     Credentials credentials;
-    bool moved = false;             ///< came by the address that the flag has retired: tell him, and let him go
-    bool must_refuse_busy = false;  ///< has the last descriptor: tell him `busy`, and let him go at once
+    bool moved = false;       ///< came by the address that the flag has retired: tell him, and let him go
+    std::error_code refusal;  ///< tell him this, and let him go at once: `busy` has the last descriptor
 };
 
 /// A service's place. At a name it has up to two doors: the abstract socket, and the socket file. The flag file says
@@ -84,10 +85,13 @@ public:
                 if (fd != -ECONNABORTED && fd != -EPERM && fd != -EACCES && fd != -EPROTO) rest();
                 return fail_system(-fd);
             }
-            Accepted visitor{Descriptor(fd), {}, door != wanted_, short_of_descriptors_ > 0};
+            Accepted visitor{Descriptor(fd), {}, door != wanted_, {}};
+            if (short_of_descriptors_ > 0) visitor.refusal = errc::busy;
             auto credentials = credentials_of<Kernel>(fd);
-            if (!credentials) return fail(credentials.error());
-            visitor.credentials = *std::move(credentials);
+            if (credentials)
+                visitor.credentials = *std::move(credentials);
+            else
+                visitor.refusal = credentials.error();
             return visitor;
         }
         return std::nullopt;
@@ -126,7 +130,7 @@ private:
         if (!timer_fd) return fail(timer_fd.error());
         timer_ = *std::move(timer_fd);
         if (auto added = watch(timer_.get(), timer); !added) return added;
-        if (!refill_reserve()) return fail_system(EMFILE);
+        if (const int error = refill_reserve(); error < 0) return fail_system(-error);
 
         switch (address_.form()) {
             case Address::Form::descriptor: {
@@ -161,7 +165,7 @@ private:
         return {};
     }
 
-    Result<void> open_wanted(Deadline deadline) {
+    Result<void> open_wanted(Deadline deadline) try {
         if (wanted_ == abstract_door) {
             const auto address = SocketAddress::abstract(address_.text());
             if (!address) return fail(address.error());
@@ -174,6 +178,8 @@ private:
         const auto directory = own_library_directory<Kernel>();
         if (!directory) return fail(directory.error());
         return open_file(*directory + '/' + address_.text(), DirectoryOwner::library, deadline);
+    } catch (const std::bad_alloc&) {
+        return no_memory();
     }
 
     Result<void> open_file(const std::string& path, DirectoryOwner keeper, Deadline deadline) {
@@ -258,15 +264,16 @@ private:
     // ---- visitors, and the lack of descriptors for them
 
     /// Keeps one descriptor in hand, so that even the visitor for whom there is none can be told so.
-    bool refill_reserve() noexcept {
-        if (reserve_) return true;
+    /// 0, or -errno.
+    int refill_reserve() noexcept {
+        if (reserve_) return 0;
         const int fd = Kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (fd >= 0) reserve_.reset(fd);
-        return fd >= 0;
+        return std::min(fd, 0);
     }
 
     int accept_at(Door door) noexcept {
-        if (!refill_reserve()) return -EMFILE;
+        if (refill_reserve() < 0) return -EMFILE;
         const auto take = [&] {
             return Kernel::accept4(socket_of(door), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         };

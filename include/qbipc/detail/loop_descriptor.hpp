@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include <qbipc/detail/descriptor.hpp>
@@ -16,15 +17,14 @@
 namespace qbipc::detail {
 
 /// An epoll descriptor over what announces frames and over one timer. Threads: any.
+template <class Kernel>
 class LoopDescriptor {
-    using Kernel = LinuxKernel;
-
 public:
     template <class Descriptors>
-    static Result<std::unique_ptr<LoopDescriptor>> make(const Descriptors& watched) {
+    static Result<std::unique_ptr<LoopDescriptor>> make(const Descriptors& watched) try {
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
-        auto timer = Timer::make();
+        auto timer = Timer<Kernel>::make();
         if (!timer) return fail(timer.error());
         const auto add = [&](int fd) {
             epoll_event event{EPOLLIN, {.fd = fd}};
@@ -34,6 +34,8 @@ public:
         for (const int fd : watched)
             if (const int error = add(fd); error < 0) return fail_system(-error);
         return std::unique_ptr<LoopDescriptor>(new LoopDescriptor(std::move(*epoll), std::move(*timer)));
+    } catch (const std::bad_alloc&) {
+        return no_memory();
     }
 
     int fd() const noexcept { return epoll_.get(); }
@@ -59,11 +61,11 @@ public:
     }
 
 private:
-    LoopDescriptor(BasicDescriptor<> epoll, Timer timer) noexcept
+    LoopDescriptor(BasicDescriptor<> epoll, Timer<Kernel> timer) noexcept
         : epoll_(std::move(epoll)), timer_(std::move(timer)) {}
 
     BasicDescriptor<> epoll_;
-    Timer timer_;
+    Timer<Kernel> timer_;
     std::mutex mutex_;  ///< over the timer: a sending half sets it too
     Clock::time_point at_ = Clock::time_point::max();
 };

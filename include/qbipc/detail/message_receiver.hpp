@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include <qbipc/detail/buffer.hpp>
 #include <qbipc/detail/memory_account.hpp>
@@ -65,7 +66,7 @@ public:
     /// Where the private memory for rows is counted, and refused; and where it comes from and goes back to, that the
     /// next long message, whoever sends it, finds it ready. Both outlive this, or forget() comes first.
     void charge_to(MemoryAccount& account, Buffer& spare) noexcept { account_ = &account, spare_ = &spare; }
-    /// A row would need more memory than there is for this peer; nothing more comes.
+    /// A row would need more memory than there is, or than there is for this peer; nothing more comes.
     bool over_quota() const noexcept { return over_quota_; }
 
     /// Bytes of private memory held for a row.
@@ -107,7 +108,7 @@ private:
         if (over_quota_ || violated_) return false;
         const bool ok = assembling_ ? continue_row(frame) : begin_row(end, frame);
         if (!ok) {
-            violated_ = !over_quota_;
+            violated_ = !over_quota_ || account_ == nullptr;  // a client has no quota: for it the lane is lost
             assembling_ = true;
             return false;
         }
@@ -163,8 +164,13 @@ private:
             over_quota_ = true;
             return false;
         }
-        assembly_.grow(size, received_);
-        return true;
+        try {
+            assembly_.grow(size, received_);
+            return true;
+        } catch (const std::bad_alloc&) {
+            over_quota_ = true;
+            return false;
+        }
     }
 
     /// Counts that so many bytes are held, pages of a spare included. False: that would be too much.

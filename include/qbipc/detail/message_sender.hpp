@@ -215,9 +215,9 @@ private:
             for (;;) {
                 const auto error = continue_row(end, x, kept);
                 if (!error) return {};
-                if (error == errc::lane_full && keep_rest) return kept.begun ? append(x, kept) : error;
+                if (error == errc::lane_full && keep_rest) return kept.begun ? keep_begun(x, kept) : error;
                 if (ErrorCode stop = error == errc::lane_full ? ErrorCode(wait()) : error) {
-                    if (kept.begun) row_ = header, abandon_ = pending_ = true;
+                    if (kept.begun) abandon(header);
                     return stop;
                 }
             }
@@ -275,6 +275,21 @@ private:
         } else {
             return append(x, {header, size, 0, !fits_frame<X>(end, size), false});
         }
+    }
+
+    /// The rest of a row that is out in part.
+    template <class X>
+    ErrorCode keep_begun(const X& x, const Kept& kept) {
+        try {
+            return append(x, kept);
+        } catch (...) {
+            abandon(kept.header);
+            throw;
+        }
+    }
+    void abandon(const Header& row) noexcept {
+        row_ = row;
+        abandon_ = pending_ = true;
     }
 
     template <class X>

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <qbipc/detail/connection.hpp>
+#include <qbipc/detail/make_room.hpp>
 #include <qbipc/transport.hpp>
 
 namespace qbipc::detail {
@@ -18,6 +19,12 @@ public:
     static constexpr std::size_t fair_share = 32;  ///< frames of one session before the next has its turn
 
     bool empty() const noexcept { return waiting_.empty(); }
+
+    /// So many sessions in all: none of them ever lacks a place.
+    void make_room(std::size_t sessions) {
+        detail::make_room(waiting_, sessions);
+        detail::make_room(serving_, sessions);
+    }
 
     void add(Connection<T>& session) {
         if (session.ready) return;

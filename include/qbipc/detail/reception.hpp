@@ -7,12 +7,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <qbipc/detail/admission.hpp>
 #include <qbipc/detail/connecting_share.hpp>
+#include <qbipc/detail/make_room.hpp>
+#include <qbipc/error.hpp>
 #include <qbipc/kernel.hpp>
 #include <qbipc/options.hpp>
 #include <qbipc/time.hpp>
@@ -54,6 +58,7 @@ public:
             std::error_code refusal = admission_.enter(uid);
             if (!refusal) {
                 refusal = hooks.check((*visitor)->peer());
+                if (!refusal && !seat(**visitor, uid)) refusal = std::make_error_code(std::errc::not_enough_memory);
                 if (refusal) admission_.leave(uid, false);
             }
             if (refusal) {
@@ -61,7 +66,6 @@ public:
                 (*visitor)->refuse(refusal);
                 continue;
             }
-            guests_.push_back(std::make_unique<Guest>(Guest{std::move(**visitor), uid, Clock::now()}));
             Guest& guest = *guests_.back();
             advance(hooks, reinterpret_cast<std::uint64_t>(&guest));  // most have said already what they want
             if (guest.gone) continue;
@@ -82,13 +86,15 @@ public:
         if (!*heard) return;
         auto data = hooks.accept(guest.visitor.peer());
         if (!data) return refuse(guest, data.error());
-        auto end = guest.visitor.admit(options_);
-        if (!end) return dismiss(guest);  // likewise
-        guest.gone = true;
-        if (!hooks.admitted(std::move(*end), std::move(*data), guest.uid, guest.since)) {
-            admission_.leave(guest.uid, false);
-            ++refused_;
+        bool admitted = false;
+        try {
+            auto end = guest.visitor.admit(options_);  // an error: he was told, likewise
+            admitted = end && hooks.admitted(std::move(*end), std::move(*data), guest.uid, guest.since);
+        } catch (const std::bad_alloc&) {  // one who was let in already finds that it is over
+            guest.visitor.refuse(std::make_error_code(std::errc::not_enough_memory));
         }
+        if (!admitted) return dismiss(guest);
+        guest.gone = true;
     }
 
     /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
@@ -118,6 +124,16 @@ private:
         bool gone = false;
     };
 
+    /// False: there is no memory for him. The visitor is unharmed then.
+    bool seat(Visitor& visitor, uid_t uid) {
+        try {
+            make_room(guests_, guests_.size() + 1);
+            guests_.emplace_back(new Guest{std::move(visitor), uid, Clock::now()});  // moves once there is memory
+            return true;
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
+    }
     void refuse(Guest& guest, std::error_code why) {
         guest.visitor.refuse(why);
         dismiss(guest);

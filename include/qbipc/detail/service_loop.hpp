@@ -10,14 +10,15 @@
 #include <memory>
 #include <stop_token>
 #include <utility>
-#include <vector>
 
 #include <qbipc/detail/connecting_share.hpp>
 #include <qbipc/detail/connection.hpp>
+#include <qbipc/detail/departures.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/door.hpp>
 #include <qbipc/detail/grace_timer.hpp>
 #include <qbipc/detail/hot_set.hpp>
+#include <qbipc/detail/make_room.hpp>
 #include <qbipc/detail/ready_list.hpp>
 #include <qbipc/detail/reception.hpp>
 #include <qbipc/detail/scope_flag.hpp>
@@ -36,16 +37,16 @@ namespace qbipc::detail {
 template <TransportPolicy T>
 class ServiceLoop final : public ConnectionOwner<T> {
     using Wait = typename HotSet<T>::Wait;
-    using Kernel = LinuxKernel;
+    using Kernel = KernelOf<T>;
 
 public:
     static Result<std::unique_ptr<ServiceLoop>> make(typename T::Listener listener, ServiceOptions options) {
-        auto door = Door::make();
+        auto door = Door::make<Kernel>();
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
         auto timer =
-            GraceTimer::make(Deadline::after(Clock::time_point{}, options.limits.handshake).time_since_epoch());
+            GraceTimer<Kernel>::make(Deadline::after(Clock::time_point{}, options.limits.handshake).time_since_epoch());
         if (!timer) return fail(timer.error());
         const std::array<std::pair<int, std::uint64_t>, 3> watched{
             {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->fd(), timer_tag}}};
@@ -97,7 +98,7 @@ public:
         std::size_t since_look = 0;
         while (!stop.stop_requested() && !stopped_) {
             since_look += serve_ready(hooks, frames_per_look);
-            if (!ending_.empty()) [[unlikely]]
+            if (!departures_.empty()) [[unlikely]]
                 reap(hooks);
             if (since_look >= frames_per_look) {
                 connecting_.took(std::exchange(since_look, 0));
@@ -138,7 +139,7 @@ private:
     static constexpr std::size_t frames_per_look = 16;
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
-                BasicDescriptor<> epoll, GraceTimer timer)
+                BasicDescriptor<> epoll, GraceTimer<Kernel> timer)
         : options_(std::move(options)),
           door_(std::move(way_in)),
           epoll_(std::move(epoll)),
@@ -159,6 +160,9 @@ private:
             } else if (tag == door_tag) {
                 if (door_->answer_bell()) stopped_ = true;
                 door_->run_posted();
+                if (door_->heard_cry())  // a thread couldn't even hand over that an answer failed
+                    for (auto& connection : connections_)
+                        if (connection->lost_answer()) connection->finish(EndReason::quota);
             } else if (tag == timer_tag) {
                 expire();
             } else if ((tag & Reception<T>::guest_bit) != 0) {
@@ -182,6 +186,11 @@ private:
         auto accept(const Credentials& who) { return hooks.accept(who); }
         template <class Data>
         bool admitted(typename T::ServiceEnd end, Data data, uid_t uid, Clock::time_point since) {
+            // A session has its place in every list from the start: nothing on its way can fail for want of one.
+            const std::size_t sessions = loop.connections_.size() + 1;
+            make_room(loop.connections_, sessions);
+            loop.ready_.make_room(sessions);
+            loop.departures_.make_room(sessions);
             auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
             connection->since = since;
             connection->uid = uid;
@@ -324,7 +333,7 @@ private:
                     connection.lingering = true;
                     connection.since = Clock::now();
                     timer_.watch(connection.since);
-                    say_farewell(connection);
+                    departures_.add(connection);
                 }
                 connection.end.arm(connection.interest());
                 T::ServiceEnd::fence();
@@ -333,29 +342,12 @@ private:
             }
             connection.lingering = false;
         }
-        say_farewell(connection);
+        departures_.add(connection);
     }
 
-    void say_farewell(Connection<T>& connection) {
-        if (!std::exchange(connection.ending, true)) ending_.push_back(&connection);
-    }
-
-    /// Runs the hooks of those that ended, then lets go of them. At the end of a turn: nobody refers to them any more.
     template <class Hooks>
     void reap(Hooks& hooks) {
-        while (!ending_.empty()) {
-            reaping_.swap(ending_);
-            for (Connection<T>* connection : reaping_) {
-                connection->seal();
-                if (connection->opened && !std::exchange(connection->said_farewell, true))
-                    hooks.disconnected(*connection);
-            }
-            for (Connection<T>* connection : reaping_) {
-                connection->ending = false;
-                if (!connection->lingering) remove(*connection);
-            }
-            reaping_.clear();
-        }
+        departures_.see_off(hooks, [this](Connection<T>& connection) { remove(connection); });
     }
 
     void remove(Connection<T>& connection) {
@@ -378,7 +370,7 @@ private:
     const ServiceOptions options_;
     std::shared_ptr<Door> door_;
     BasicDescriptor<> epoll_;
-    GraceTimer timer_;
+    GraceTimer<Kernel> timer_;
     Reception<T> reception_;
     ConnectingShare connecting_;
     SessionId next_id_ = 1;
@@ -389,7 +381,7 @@ private:
     Connections<T> connections_;
     ReadyList<T> ready_;
     HotSet<T> hot_;
-    std::vector<Connection<T>*> ending_, reaping_;
+    Departures<T> departures_;
     Buffer spare_;  ///< for whichever session gets a long message
     ServiceCounters counters_;
 };

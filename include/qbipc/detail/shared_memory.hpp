@@ -111,7 +111,7 @@ public:
             const int error = exception.get_native_error();
             return fail_system(error != 0 ? error : ENOMEM);
         } catch (...) {
-            return fail(std::make_error_code(std::errc::not_enough_memory));
+            return no_memory();
         }
         mapping.guard_ = guard;
         const int error = Kernel::madvise(mapping.region_.get_address(), size, MADV_DONTFORK);

@@ -14,6 +14,7 @@
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/greeting.hpp>
 #include <qbipc/detail/memory_account.hpp>
+#include <qbipc/detail/ring_bell.hpp>
 #include <qbipc/detail/shared_memory.hpp>
 #include <qbipc/detail/shm_lanes.hpp>
 #include <qbipc/detail/standing.hpp>
@@ -307,12 +308,9 @@ private:
             ring(bell);
     }
 
-    /// One byte, and never a wait for it: where the socket is full the peer has enough to read to wake up.
     [[gnu::noinline]] void ring(Bell bell) noexcept {
         const int socket = side == Side::service && bell == Bell::event ? event_.get() : call_.get();
-        constexpr auto byte = static_cast<std::byte>(Signal::bell);
-        const auto sent = Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (!means_gone(sent)) return;
+        if (ring_bell<Kernel>(socket)) return;
         if constexpr (side == Side::service)
             hang_up();
         else

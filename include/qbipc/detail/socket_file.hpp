@@ -2,8 +2,10 @@
 // socket_file.hpp: a listening socket with a file for a name: taken over from the dead, never from the living.
 #pragma once
 
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <fcntl.h>
 #include <string>
 #include <sys/socket.h>
@@ -200,8 +202,9 @@ private:
         struct stat status {};
         if (const int error = Kernel::fstat(fd, status); error < 0) return error;
         if (!S_ISSOCK(status.st_mode)) return -ESTALE;
-        const auto path = "/proc/self/fd/" + std::to_string(fd);
-        const int error = Kernel::fchmodat(AT_FDCWD, path.c_str(), mode);
+        std::array<char, 32> path{};
+        std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd);
+        const int error = Kernel::fchmodat(AT_FDCWD, path.data(), mode);
         return error == -ENOENT ? Kernel::fchmodat(directory_.get(), name_.c_str(), mode) : error;
     }
 

@@ -15,9 +15,8 @@
 namespace qbipc::detail {
 
 /// A timerfd on the steady clock. Threads: any.
+template <class Kernel>
 class Timer {
-    using Kernel = LinuxKernel;
-
 public:
     static Result<Timer> make() {
         auto fd = BasicDescriptor<>::from(Kernel::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));

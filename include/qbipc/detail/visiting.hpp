@@ -49,9 +49,10 @@ public:
             guest.say_moved();
             return std::nullopt;
         }
-        if (one.must_refuse_busy) {
-            guest.refuse(errc::busy);
-            return std::nullopt;
+        if (one.refusal) {
+            guest.refuse(one.refusal);
+            if (one.refusal == errc::busy) return std::nullopt;
+            return fail(one.refusal);
         }
         return std::optional<Visitor>(std::in_place, std::move(guest));
     }

@@ -32,11 +32,12 @@ namespace qbipc {
 /// Frames through shared memory.
 /// @tparam W       what a client's wait, and a service's run(), do while lanes are empty; one object for each thread
 /// that waits
-/// @tparam Kernel  every system call; tests put others in its place
+/// @tparam K       every system call; tests put others in its place
 /// @tparam M       every access to shared memory; likewise
-template <WaitStrategy W = Adaptive, class Kernel = LinuxKernel, MemoryPolicy M = PlainMemory>
+template <WaitStrategy W = Adaptive, class K = LinuxKernel, MemoryPolicy M = PlainMemory>
 struct BasicShmRing {
     using Wait = W;
+    using Kernel = K;
     using Memory = M;
     using ClientEnd = detail::ShmClientEnd<Wait, Kernel, Memory>;
     using ServiceEnd = detail::ShmServiceEnd<Kernel, Memory>;

@@ -29,9 +29,10 @@ namespace qbipc {
 
 /// Frames through sockets.
 /// @tparam Wait    what a client's wait does while nothing has come: spinning asks the socket again and again
-/// @tparam Kernel  every system call; tests put others in its place
-template <WaitStrategy Wait = Adaptive, class Kernel = LinuxKernel>
+/// @tparam K       every system call; tests put others in its place
+template <WaitStrategy Wait = Adaptive, class K = LinuxKernel>
 struct BasicUnixSocket {
+    using Kernel = K;
     using ClientEnd = detail::StreamClientEnd<Wait, Kernel>;
     using ServiceEnd = detail::StreamServiceEnd<Kernel>;
 
