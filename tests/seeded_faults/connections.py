@@ -3,6 +3,8 @@
 from fault import Cases, Fault
 
 ADMISSION = "detail/admission.hpp"
+NO_WAIT = Cases("transport/sockets.cpp", "no call waits for a peer, though somebody has made its socket wait")
+NO_SIGNAL = Cases("transport/sockets.cpp", "a peer that is gone is an error for whoever sends to it, never a signal")
 
 FAULTS = [
     Fault(
@@ -43,9 +45,65 @@ FAULTS = [
     Fault(
         "who broke the protocol is heard for as long as he goes on",
         "detail/shm_end.hpp",
-        "        if (standing_.broken()) [[unlikely]]\n            in.reader.end_after_one_lap();\n",
-        "",
+        "        if constexpr (side == Side::service) hang_up();\n        break_off();\n",
+        "        standing_.break_off();\n",
         Cases("process/quotas.cpp", "who shows an impossible credit is heard for one more lap at most"),
+    ),
+    Fault(
+        "a bell waits for room in a full socket",
+        "detail/shm_end.hpp",
+        "Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);",
+        "Kernel::send(socket, &byte, 1, MSG_NOSIGNAL);",
+        NO_WAIT,
+    ),
+    Fault(
+        "a frame waits for room in a full socket",
+        "detail/frame_sender.hpp",
+        "MSG_DONTWAIT | MSG_NOSIGNAL",
+        "MSG_NOSIGNAL",
+        NO_WAIT,
+    ),
+    Fault(
+        "a look for bells waits until one comes",
+        "detail/shm_end.hpp",
+        "Kernel::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT)",
+        "Kernel::recv(socket, bytes.data(), bytes.size(), 0)",
+        NO_WAIT,
+    ),
+    Fault(
+        "a bell for a dead peer is a SIGPIPE",
+        "detail/shm_end.hpp",
+        "Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);",
+        "Kernel::send(socket, &byte, 1, MSG_DONTWAIT);",
+        NO_SIGNAL,
+    ),
+    Fault(
+        "a frame for a dead peer is a SIGPIPE",
+        "detail/frame_sender.hpp",
+        "MSG_DONTWAIT | MSG_NOSIGNAL",
+        "MSG_DONTWAIT",
+        NO_SIGNAL,
+    ),
+    Fault(
+        "a reply to a dead visitor is a SIGPIPE",
+        "detail/greeting.hpp",
+        "Kernel::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL)",
+        "Kernel::sendmsg(socket, &message, MSG_DONTWAIT)",
+        NO_SIGNAL,
+    ),
+    Fault(
+        "a call that a signal cut short isn't made again",
+        "kernel.hpp",
+        "            if (errno != EINTR) return static_cast",
+        "            return static_cast",
+        Cases("kernel.cpp", "a signal cuts no call short that reads or takes something"),
+    ),
+    Fault(
+        "a wait ends at whatever signal comes",
+        "detail/waiting.hpp",
+        "if (ready != -EINTR) return ready;",
+        "return ready;",
+        Cases("kernel.cpp", "a wait with a deadline goes on after a signal"),
     ),
     Fault(
         "death is noticed by a hang-up alone",

@@ -5,7 +5,8 @@ from fault import Cases, Fault
 GREETING, MEMORY = "detail/greeting.hpp", "detail/shared_memory.hpp"
 TAKEN = Cases("process/quotas.cpp", "a client takes no descriptor but those that belong to a session, and keeps none of the others")
 LARGER = Cases("process/quotas.cpp", "a service can't make its client hold messages or lanes larger than it accepts")
-WRONG_MEMORY = Cases("transport/ends.cpp", "a client finds out what is wrong with memory it is given")
+MADE = Cases("detail/shared_memory.cpp", "memory is made for its user alone, and not for programs that he executes")
+WRONG_MEMORY = Cases("detail/shared_memory.cpp", "a client finds out what is wrong with memory it is given")
 
 FAULTS = [
     Fault(
@@ -55,7 +56,14 @@ FAULTS = [
         MEMORY,
         "(seals & required_seals) != required_seals",
         "(seals & required_seals) != (required_seals & ~F_SEAL_SHRINK)",
-        WRONG_MEMORY,
+        Cases("detail/shared_memory.cpp", "each seal of an area is asked for"),
+    ),
+    Fault(
+        "memory of huge pages is mapped",
+        MEMORY,
+        "    if (system.f_type != TMPFS_MAGIC) return errc::protocol_violation;\n",
+        "",
+        Cases("detail/shared_memory.cpp", "memory of huge pages is refused, though its seals and its size are right"),
     ),
     Fault(
         "memory of another size is mapped",
@@ -69,14 +77,21 @@ FAULTS = [
         MEMORY,
         "    if (error >= 0) error = Kernel::fchmod(fd, 0600);\n",
         "",
-        WRONG_MEMORY,
+        MADE,
+    ),
+    Fault(
+        "shared memory is left to programs that are executed",
+        MEMORY,
+        "const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;",
+        "const unsigned flags = MFD_ALLOW_SEALING;",
+        MADE,
     ),
     Fault(
         "a limit on file sizes is met by a signal",
         MEMORY,
         "    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size) return fail_system(EFBIG);\n",
         "",
-        Cases("process/hygiene.cpp", "a limit on file sizes is an error and not the signal that it stands for", helpers=("peer",)),
+        Cases("detail/shared_memory.cpp", "memory beyond the limit on file sizes is an error, not the kernel's signal"),
     ),
     Fault(
         "a client may write into its service's area",
@@ -98,6 +113,21 @@ FAULTS = [
         "(heard.bells && heard.ack == established_) || ",
         "",
         Cases("transport/ends.cpp", "a session is half-open until the ack, and whatever else comes first ends it"),
+    ),
+    Fault(
+        "a visitor who hangs up in the middle of his hello stays",
+        GREETING,
+        "            if (count == 0 || means_gone(count)) return fail(errc::disconnected);\n",
+        "            if (count == 0) return false;\n            if (means_gone(count)) return fail(errc::disconnected);\n",
+        Cases("transport/sockets.cpp", "a visitor who hangs up in the middle of his hello is known to be gone"),
+    ),
+    Fault(
+        "a client reads on behind the end of its service's words",
+        GREETING,
+        "        if (count <= 0) return fail(errc::disconnected);\n        descriptors",
+        "        if (count < 0) return fail(errc::disconnected);\n        descriptors",
+        Cases("transport/sockets.cpp", "a service that hangs up in the middle of its reply is known to be gone"),
+        hangs=True,
     ),
     Fault(
         "versions aren't compared",

@@ -10,6 +10,8 @@ INSTEAD = tuple(
     "_ZNSt6chrono3_V212steady_clock3nowEv".split()
 )
 
+HELD = Cases("conformance/bounds.cpp", "what a session held of unsent answers, or of half a message, its user has back when it ends")
+
 
 def replayed(target: str, found: str) -> Program:
     return Program((f"fuzz/{target}.cpp", "fuzz/replay.cpp"), ("{root}/tests/fuzz/regressions/" + f"{target}/{found}",), ("-O1", *INSTEAD))
@@ -73,6 +75,20 @@ FAULTS = [
         Cases("detail/message_rows.cpp", "a spare that a row takes over is counted whole, or left where it is"),
     ),
     Fault(
+        "what a session held of half a message isn't given back at its end",
+        CONNECTION,
+        "        requests.forget();\n",
+        "",
+        HELD,
+    ),
+    Fault(
+        "what a session held of unsent answers isn't given back at its end",
+        CONNECTION,
+        "        events.discard();\n        (void)charge_outboxes();\n",
+        "        events.discard();\n",
+        HELD,
+    ),
+    Fault(
         "padding is sent as it lies in memory",
         "padding.hpp",
         "        __builtin_clear_padding(static_cast<M*>(to));\n",
@@ -112,14 +128,14 @@ FAULTS = [
         CONNECTION,
         "return !responses.has_rest() && counters.calls_waiting < limits_.unanswered;",
         "return counters.calls_waiting < limits_.unanswered;",
-        Cases("conformance/sending.cpp", "a session holds no more unsent answers than it may; the caller learns it"),
+        Cases("conformance/sending.cpp", "large answers to a client that reads nothing wait outside the lane, and no more calls are taken"),
     ),
     Fault(
         "a one-way message by a deferred call's id is answered",
         CONNECTION,
         "        if (call.kind != Kind::call) return {};  // a one-way message by a call's id: nobody waits\n",
         "",
-        replayed("service_view", "one-way-by-a-deferred-calls-id"),
+        Cases("conformance/answers.cpp", "a one-way message by the id of a deferred call gets no answer"),
     ),
     Fault(
         "a client waits on after its service broke the protocol",
@@ -140,6 +156,6 @@ FAULTS = [
         "detail/service_loop.hpp",
         "if (connection->opened && !std::exchange(connection->said_farewell, true))",
         "if (connection->opened)",
-        Cases("conformance/endings.cpp", "what waits in the outbox goes out before a disconnect of the service"),
+        Cases("conformance/endings.cpp", "a session that its service disconnects doesn't stay for ever where its client reads nothing"),
     ),
 ]
