@@ -22,5 +22,4 @@ echo "schedules: seed $seed"
 if [ ${#full[@]} -eq 0 ]; then
     exec "$program" --seed "$seed" --lanes 500000 --ends 500000 --seconds 20
 fi
-"$program" --seed "$seed" --all 3 --deaths 2 --lanes 20000000 --ends 20000000 --seconds 600
-tests/schedules/faults.py
+exec "$program" --seed "$seed" --all 3 --deaths 2 --lanes 20000000 --ends 20000000 --seconds 600

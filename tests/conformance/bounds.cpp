@@ -117,6 +117,34 @@ TEMPLATE_LIST_TEST_CASE("a user whose sessions hold too much loses the one that 
     CHECK(why(service.while_turning([&] { return greedy.call(Double{4}, patience); })) == errc::disconnected);
 }
 
+TEMPLATE_LIST_TEST_CASE("what a session held of unsent answers, or of half a message, its user has back when it ends",
+                        "[bounds][limits]", Transports) {
+    qbipc::ServiceOptions options;
+    options.limits.user_bytes = std::size_t{1} << 20;
+    std::vector<qbipc::EndReason> reasons;
+    auto service =
+        step<TestType>(routes(on<Parcel>([](const Parcel&, TailView<std::byte>) {}),
+                              on<Echo>([](const Echo& m, TailView<std::byte>, qbipc::Answer<Echoed> answer) {
+                                  (void)answer.send(with_tail(Echoed{m.number}, patterned(m.number, 500'000)));
+                              }),
+                              qbipc::on_disconnect([&](auto& session) { reasons.push_back(session.reason()); })),
+                       qbipc::same_user_or_root, options);
+    const auto witness = service.connect();  // a user's account lasts as long as one of his sessions
+    const bool answers = GENERATE(true, false);
+    for (std::size_t round = 1; round <= 25; ++round) {
+        {
+            auto client = service.connect(small_lanes());
+            if (answers)
+                CHECK(client.start(with_tail(Echo{round})));
+            else
+                CHECK_FALSE(client.send(with_tail(Parcel{round}, patterned(round, 900'000)), 0ms));
+            service.settle();
+        }
+        REQUIRE(service.turn_until([&] { return reasons.size() == round; }));
+        CHECK(reasons.back() != qbipc::EndReason::quota);
+    }
+}
+
 TEMPLATE_LIST_TEST_CASE("a function's answer comes while a long message waits for room; it sends, too", "[bounds]",
                         Transports) {
     std::uint64_t parcels = 0;

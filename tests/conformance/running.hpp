@@ -29,6 +29,7 @@
 #include <qbipc/service.hpp>
 
 #include "support/catch.hpp"
+#include "support/patience.hpp"
 
 namespace conformance {
 
@@ -36,7 +37,7 @@ using namespace std::chrono_literals;
 using qbipc::errc;
 
 /// A wait that takes this long has failed; none of them comes near it.
-inline constexpr auto patience = 20s;
+inline constexpr auto patience = qbipc::testing::patience_of(20s);
 /// A wait that is meant to end in vain.
 inline constexpr auto shortly = 20ms;
 

@@ -28,6 +28,7 @@
 #include "process/messages.hpp"
 #include "support/catch.hpp"
 #include "support/child.hpp"
+#include "support/patience.hpp"
 #include "support/random.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -38,7 +39,7 @@ using namespace std::chrono_literals;
 using Transports = std::tuple<ShmRing, UnixSocket>;
 
 /// A test that waits this long has failed.
-inline constexpr auto patience = 60s;
+inline constexpr auto patience = patience_of(60s);
 
 template <class T>
 constexpr const char* word_for() {

@@ -18,11 +18,13 @@
 #include <utility>
 #include <vector>
 
+#include "support/patience.hpp"
+
 namespace qbipc::testing {
 
 class Child {
 public:
-    static constexpr std::chrono::milliseconds patience = std::chrono::seconds(60);
+    static constexpr std::chrono::milliseconds patience = patience_of(std::chrono::seconds(60));
 
     /// What a child gets besides its arguments.
     struct With {

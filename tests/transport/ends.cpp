@@ -705,25 +705,6 @@ TEMPLATE_LIST_TEST_CASE("a service that never answers is given up at the deadlin
     CHECK(client.error() == errc::timed_out);
 }
 
-TEST_CASE("a client finds out what is wrong with memory it is given", "[transport]") {
-    using Kernel = qbipc::LinuxKernel;
-    using namespace qbipc::detail;
-    constexpr std::size_t size = 1 << 20;
-    auto memory = make_memory<Kernel>("test", size);
-    REQUIRE(memory);
-    const int seals = GENERATE(0, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_GROW);
-    REQUIRE_FALSE(add_seals<Kernel>(memory->get(), seals));
-    CHECK(!check_memory<Kernel>(memory->get(), size, client_area_seals) == (seals == client_area_seals));
-    CHECK(check_memory<Kernel>(memory->get(), size, service_area_seals) == errc::protocol_violation);
-    CHECK(check_memory<Kernel>(memory->get(), size + 4096, 0) == errc::protocol_violation);
-    CHECK(check_memory<Kernel>(memory->get(), size - 1, 0) == errc::protocol_violation);
-    const Descriptor pipe_like(::eventfd(0, EFD_CLOEXEC));
-    CHECK(check_memory<Kernel>(pipe_like.get(), size, 0));
-    struct stat status {};
-    REQUIRE(::fstat(memory->get(), &status) == 0);
-    CHECK((status.st_mode & 07777) == 0600);
-}
-
 TEST_CASE("nobody can write a service's area, or resize either, once the session is open", "[transport]") {
     House<qbipc::ShmRing> house;
     REQUIRE(house.listener);

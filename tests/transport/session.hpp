@@ -24,13 +24,14 @@
 #include <qbipc/transport.hpp>
 
 #include "support/catch.hpp"
+#include "support/patience.hpp"
 
 namespace qbipc_test {
 
 using namespace std::chrono_literals;
 
 /// A test that waits this long has failed.
-inline constexpr auto patience = 20s;
+inline constexpr auto patience = qbipc::testing::patience_of(20s);
 
 inline std::string unique_name() {
     static int count = 0;
