@@ -96,8 +96,8 @@ private:
     }
 };
 
-using Forsaken = std::tuple<qbipc::BasicShmRing<qbipc::Block, ForsakenKernel>,
-                            qbipc::BasicUnixSocket<qbipc::Block, ForsakenKernel>>;
+using Forsaken =
+    std::tuple<qbipc::BasicShmRing<qbipc::Block, ForsakenKernel>, qbipc::BasicUnixSocket<qbipc::Block, ForsakenKernel>>;
 
 /// Keeps SIGPIPE from ending this thread, and says whether it was raised.
 class PipeSignal {
@@ -238,8 +238,8 @@ TEMPLATE_LIST_TEST_CASE("a peer that is gone is an error for whoever sends to it
     CHECK_FALSE(signal.raised());
 }
 
-TEMPLATE_LIST_TEST_CASE("a visitor who hangs up in the middle of his hello is known to be gone",
-                        "[transport][sockets]", Transports) {
+TEMPLATE_LIST_TEST_CASE("a visitor who hangs up in the middle of his hello is known to be gone", "[transport][sockets]",
+                        Transports) {
     House<TestType> house;
     REQUIRE(house.listener);
     auto visitor = knock(house.name);
