@@ -218,7 +218,7 @@ void steps(Client<HostileRing>& client, Input& input) {
             }
             case 6: {
                 const Bounded bound(most_waits);
-                static constexpr std::array<std::byte, 40000> zeros{};
+                static constexpr std::array<std::byte, 20000> zeros{};  // two pieces
                 const auto tail = std::span(zeros).first(input.u16() % zeros.size());
                 if ((arm & 2) != 0)
                     note(client.send(with_tail(Note{}, tail), limit));

@@ -72,7 +72,7 @@ struct News {
 };
 
 /// An endless lane is no longer of interest: each look at it is bounded, and what comes after this many is the same.
-constexpr std::uint64_t enough_frames = 128;
+constexpr std::uint64_t enough_frames = 64;
 
 struct Run {
     std::uint64_t calls = 0;     ///< delivered
