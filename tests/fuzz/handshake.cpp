@@ -199,6 +199,7 @@ template <class End>
 void client_steps(End& end, Input& input, bool over_socket) {
     StreamCheck call(Kernel::call_stream, handshake_size), event(Kernel::event_stream, 0);
     for (int count = 0; count < 24 && !input.empty(); ++count) {
+        Kernel::next_step();
         const std::uint8_t what = input.u8();
         const bool was_over = static_cast<bool>(end.ended());
         if (common_step(end, what, Lane::requests)) continue;
@@ -247,6 +248,7 @@ void service_steps(End& end, Input& input, bool over_socket) {
     {
         const auto attached = epoll && end.attach(epoll.get(), 8).has_value();
         for (int count = 0; attached && count < 24 && !input.empty(); ++count) {
+            Kernel::next_step();
             const std::uint8_t what = input.u8();
             const bool was_over = static_cast<bool>(end.ended());
             if (common_step(end, what, (what >> 4 & 1) != 0 ? Lane::events : Lane::responses)) continue;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include <qbipc/detail/layout.hpp>
 #include <qbipc/memory.hpp>
@@ -118,11 +119,10 @@ public:
 
     /// Zeroes what this run has written.
     static void clean() {
-        for (std::size_t block = 0; block < dirty_.size(); ++block) {
-            if (!dirty_[block]) continue;
-            dirty_[block] = false;
-            const std::size_t at = block * block_size;
-            raw_zero(peers.bytes + at, std::min(block_size, Area::most - at));
+        for (; dirty_blocks_ > 0; --dirty_blocks_) {
+            const std::size_t block = dirty_block_[dirty_blocks_ - 1];
+            is_dirty_[block] = false;
+            raw_zero(peers.bytes + block * block_size, block_size);
         }
     }
 
@@ -135,7 +135,8 @@ public:
         return at(Area::lane_at(lane) + (start_[lane] + index * 8) % lane_size);
     }
     static void write(std::uint64_t* word, std::uint64_t value) {
-        dirty_[peers.offset(word) / block_size] = true;
+        const std::size_t block = peers.offset(word) / block_size;
+        if (!std::exchange(is_dirty_[block], true)) dirty_block_[dirty_blocks_++] = static_cast<std::uint16_t>(block);
         raw_store(word, value);
     }
     /// Bytes into a lane, from its offset on, around its end.
@@ -189,7 +190,9 @@ public:
     static inline std::array<std::byte, 32> last_bytes;
 
 private:
-    static constexpr std::size_t block_size = 1024;
+    static constexpr std::size_t block_size = 256;
+    static constexpr std::size_t blocks = Area::most / block_size;
+    static_assert(Area::most % block_size == 0);
 
     struct Rewrite {
         std::uint64_t after;
@@ -253,7 +256,9 @@ private:
         for (std::size_t i = 0; i < size; i += 8) *reinterpret_cast<volatile Word*>(to + i) = 0;
     }
 
-    static inline std::array<bool, (Area::most + block_size - 1) / block_size> dirty_{};
+    static inline std::array<bool, blocks> is_dirty_{};
+    static inline std::array<std::uint16_t, blocks> dirty_block_{};  ///< which these are, in no order
+    static inline std::size_t dirty_blocks_ = 0;
     static inline std::array<Rewrite, 16> planned_{};
     static inline std::size_t rewrites_ = 0, next_ = 0;
     static inline std::array<Look, 16> look_{};

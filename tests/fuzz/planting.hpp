@@ -28,7 +28,8 @@ std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::s
 /// Of a run nothing is left but what it leaks: no long memory of who allocated what. ASAN_OPTIONS says otherwise.
 const char* __asan_default_options();
 const char* __asan_default_options() {
-    return "malloc_context_size=0:quarantine_size_mb=1:detect_stack_use_after_return=0:allocator_may_return_null=1";
+    return "malloc_context_size=0:quarantine_size_mb=1:detect_stack_use_after_return=0:allocator_may_return_null=1:"
+           "max_malloc_fill_size=64";
 }
 #endif
 }
