@@ -276,7 +276,8 @@ private:
         more = !answers.take(budget);
         answers.expire();
         std::size_t count = 0, frames = budget;
-        for (ReceivedMessage message; events.next(end, message, frames); ++count) {
+        const bool distrusted = answers.violated() || ended == errc::protocol_violation;
+        for (ReceivedMessage message; !distrusted && events.next(end, message, frames); ++count) {
             const MessageRelease release(events, end);
             event_count.took(message.header.correlation);
             Event<Memory> event(message, scratch_);
