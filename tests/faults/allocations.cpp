@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // Every allocation of a service's and a client's whole life fails once; and then it and all that follow.
 //
-// usage: allocations [--full]
+// usage: allocations [--full | --first]
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -89,6 +89,7 @@ void sweep(const char* transport, bool full) {
 }  // namespace
 
 int main(int count, char** arguments) {
+    if (count > 1 && std::strcmp(arguments[1], "--first") == 0) report.end_at_first("allocations");
     const bool full = count > 1 && std::strcmp(arguments[1], "--full") == 0;
     sweep<qbipc::ShmRing>("ShmRing", full);
     sweep<qbipc::UnixSocket>("UnixSocket", full);

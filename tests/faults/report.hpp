@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
 #include <string>
 
@@ -16,12 +17,21 @@ public:
         const std::lock_guard lock(mutex_);
         where_ = std::move(where);
     }
+    /// --first: the first finding is enough.
+    void end_at_first(const char* what) {
+        const std::lock_guard lock(mutex_);
+        first_of_ = what;
+    }
     void finding(const std::string& what) {
         const std::lock_guard lock(mutex_);
         ++findings_;
         if (findings_ <= most_shown) std::printf("FINDING: %s: %s\n", where_.c_str(), what.c_str());
         if (findings_ == most_shown) std::puts("further findings are counted only");
         std::fflush(stdout);
+        if (first_of_ == nullptr) return;
+        std::printf("%s: %llu failed, 1 findings\n", first_of_, static_cast<unsigned long long>(injected_));
+        std::fflush(stdout);
+        std::_Exit(1);
     }
     void injected(std::uint64_t count) {
         const std::lock_guard lock(mutex_);
@@ -48,6 +58,7 @@ private:
     std::string where_;
     std::uint64_t findings_ = 0;
     std::uint64_t injected_ = 0;
+    const char* first_of_ = nullptr;
 };
 
 inline Report report;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // Every system call of a service's and a client's life fails once with each error that it may give, or moves one byte.
 //
-// usage: system_calls [--full | --plain]
+// usage: system_calls [--full | --plain | --first]
+// --first: the first finding ends it.
 // --plain: lives a whole life over each transport, by the library's own kernel, without a fault of its own: for strace,
 // which makes the faults then.
 #include <array>
@@ -47,7 +48,8 @@ const std::vector<Kind>& kinds() {
         {Call::accept4, "accept4", {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPERM, EAGAIN}},
         {Call::connect, "connect", {ECONNREFUSED, EAGAIN, EINTR, EACCES, EPERM}},
         {Call::shutdown, "shutdown", {ENOTCONN, ENOBUFS}},
-        // Not EAGAIN: to a bell it says that the peer has a whole buffer of them.
+        // Not EAGAIN: to a bell it says that the peer has a whole buffer of them, and so is awake. Said of an empty
+        // one, by no kernel, it would lose the bell; frames on a full socket are tests/conformance/stalls.cpp's.
         {Call::send, "send", {ECONNRESET, EPIPE, ENOBUFS, ENOMEM, cut}},
         {Call::recv, "recv", {EAGAIN, ECONNRESET, ENOMEM, cut}},
         {Call::sendmsg, "sendmsg", {EAGAIN, ECONNRESET, EPIPE, ENOBUFS, ETOOMANYREFS, cut}},
@@ -97,12 +99,14 @@ public:
         return failed != 0;
     }
     bool explains(std::error_code error) const override {
+        if (error_ == EINTR) return false;  // never comes out, and nothing fails for it
         if (error == std::error_code(error_, std::system_category())) return true;
         for (const auto named :
              {errc::disconnected, errc::busy, errc::no_service, errc::not_supported, errc::address_in_use,
               errc::no_runtime_directory, errc::memory_not_locked, errc::lane_full, errc::descriptors_refused})
             if (error == named) return true;
-        // A client asks what it was handed: seals, the kind of socket. What doesn't say so is taken for something else.
+        // A client asks of what it was handed which seals it has, and what kind of socket it is. The kernel only
+        // refuses to say so of what is neither such a file nor a socket: of a service that hands over something else.
         if ((kind_.call == Call::fcntl || kind_.call == Call::getsockopt) && error == errc::protocol_violation)
             return true;
         return error == std::errc::not_enough_memory;
@@ -184,11 +188,13 @@ void sweep(const char* transport, Stage& stage, qbipc::Pages pages, bool full) {
             for (const auto& kind : kinds()) {
                 // Locked pages add mlock(), and not much else.
                 if (pages == qbipc::Pages::locked && kind.call != Call::mlock && kind.call != Call::madvise) continue;
-                // A flag that can't be looked at counts as down: service and client then miss each other, as is
-                // documented.
+                // A flag that can't be looked at counts as down, as is documented: whoever can't read it must find the
+                // service all the same. Here it is one of the two that can't, for a moment, and they miss each other.
                 if (place.flag_up && kind.call == Call::fstatat) continue;
                 for (const int error : kind.errors) {
-                    // What a service that is gone leaves to be read is the end; here it is there, and waits.
+                    // Only a peer that is gone gives these to who sends; the client then goes on to read, for the
+                    // reason may have come before the end. Here the service is there, waits itself, and nothing ever
+                    // comes.
                     if (sufferer == Sufferer::client && kind.call == Call::send &&
                         (error == EPIPE || error == ECONNRESET))
                         continue;
@@ -233,6 +239,7 @@ int main(int count, char** arguments) {
         return report.findings() == 0 ? 0 : 1;
     }
     const bool full = option == "--full";
+    if (option == "--first") report.end_at_first("system calls");
     Stage stage;
     using Ring = qbipc::BasicShmRing<qbipc::Adaptive, FaultyKernel>;
     using Sockets = qbipc::BasicUnixSocket<qbipc::Adaptive, FaultyKernel>;
