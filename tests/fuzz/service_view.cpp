@@ -279,7 +279,7 @@ void play(Input input) {
         Kernel::send_result = 0;
         Kernel::streams[0].ended = true;
         std::uint64_t most = 4 * lane_size / detail::line;
-        while (!run->over && End::current != nullptr && most-- > 0) {
+        while (End::current != nullptr && most-- > 0) {
             turn(*service, 64);
             // Answers without room: the client is gone, nobody waits for it.
         }
