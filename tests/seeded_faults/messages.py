@@ -143,6 +143,7 @@ FAULTS = [
         "wait_for_room(TimeLimit& limit) {\n        if (auto error = split ? end.ended() : over()) return error;\n",
         "wait_for_room(TimeLimit& limit) {\n        if (auto error = end.ended()) return error;\n",
         replayed("client_view", "send-waits-for-ever-after-a-violation"),
+        hangs=True,
     ),
     Fault(
         "work that a turn leaves behind isn't announced",
