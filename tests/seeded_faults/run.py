@@ -26,13 +26,14 @@ import time
 
 import addresses
 import connections
+import failures
 import handshakes
 import lanes
 import messages
 import schedules
 from fault import Cases, Fault, Program, Script, Test
 
-LISTS = (lanes, messages, handshakes, connections, addresses, schedules)
+LISTS = (lanes, messages, handshakes, connections, addresses, failures, schedules)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests"
 FOLDER = ROOT / "build" / "seeded_faults"
