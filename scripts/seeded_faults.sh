@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
-# Run by `./dev seeded-faults [--list] [LIST | PART OF A NAME...]`: the faults of tests/seeded_faults, each of which the
+# Run by `./dev seeded-faults [--list] [--full] [LIST | PART OF A NAME...]`: the faults of tests/seeded_faults, each of which the
 # test that it names must catch.
 set -euo pipefail
 source scripts/builds.sh

@@ -16,6 +16,7 @@
 namespace {
 
 using namespace conformance;
+using qbipc::Answer;
 using qbipc::forever;
 using qbipc::on;
 using qbipc::Result;
@@ -121,27 +122,35 @@ TEMPLATE_LIST_TEST_CASE("what a session held of unsent answers, or of half a mes
                         "[bounds][limits]", Transports) {
     qbipc::ServiceOptions options;
     options.limits.user_bytes = std::size_t{1} << 20;
+    std::uint64_t parcels = 0;
     std::vector<qbipc::EndReason> reasons;
     auto service =
-        step<TestType>(routes(on<Parcel>([](const Parcel&, TailView<std::byte>) {}),
-                              on<Echo>([](const Echo& m, TailView<std::byte>, qbipc::Answer<Echoed> answer) {
+        step<TestType>(routes(on<Parcel>([&](const Parcel&, TailView<std::byte>) { ++parcels; }),
+                              on<Echo>([](auto& session, const Echo& m, TailView<std::byte>, Answer<Echoed> answer) {
                                   (void)answer.send(with_tail(Echoed{m.number}, patterned(m.number, 500'000)));
+                                  session.disconnect();
                               }),
                               qbipc::on_disconnect([&](auto& session) { reasons.push_back(session.reason()); })),
                        qbipc::same_user_or_root, options);
-    const auto witness = service.connect();  // a user's account lasts as long as one of his sessions
+    auto witness = service.connect();  // a user's account lasts as long as one of his sessions
+    const auto whole = patterned(0, 700'000);
     const bool answers = GENERATE(true, false);
-    for (std::size_t round = 1; round <= 25; ++round) {
+    for (std::size_t round = 1; round <= 8; ++round) {
         {
             auto client = service.connect(small_lanes());
-            if (answers)
+            if (answers) {
                 CHECK(client.start(with_tail(Echo{round})));
-            else
-                CHECK_FALSE(client.send(with_tail(Parcel{round}, patterned(round, 900'000)), 0ms));
-            service.settle();
+                service.settle();
+            } else {
+                CHECK(client.send(with_tail(Parcel{round}, patterned(round, 900'000))));  // the rest stays with it
+            }
         }
-        REQUIRE(service.turn_until([&] { return reasons.size() == round; }));
+        REQUIRE(service.turn_until([&] { return service.service.statistics().sessions == 1; }));
+        REQUIRE(reasons.size() == round);
         CHECK(reasons.back() != qbipc::EndReason::quota);
+        CHECK(parcels == round - 1);
+        CHECK(service.while_turning([&] { return witness.send(with_tail(Parcel{round}, whole), patience); }));
+        REQUIRE(service.turn_until([&] { return parcels == round; }));
     }
 }
 

@@ -92,8 +92,8 @@ FAULTS = [
     Fault(
         "who comes by the old door isn't told that the service moved",
         "detail/listening.hpp",
-        "Accepted visitor{Descriptor(fd), {}, door != wanted_, short_of_descriptors_ > 0};",
-        "Accepted visitor{Descriptor(fd), {}, false, short_of_descriptors_ > 0};",
+        "Accepted visitor{Descriptor(fd), {}, door != wanted_, {}};",
+        "Accepted visitor{Descriptor(fd), {}, false, {}};",
         Cases("detail/listening.cpp", "when the flag changes the new door opens without a visitor, and the old one says moved"),
     ),
 ]

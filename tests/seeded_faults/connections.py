@@ -51,7 +51,7 @@ FAULTS = [
     ),
     Fault(
         "a bell waits for room in a full socket",
-        "detail/shm_end.hpp",
+        "detail/ring_bell.hpp",
         "Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);",
         "Kernel::send(socket, &byte, 1, MSG_NOSIGNAL);",
         NO_WAIT,
@@ -72,7 +72,7 @@ FAULTS = [
     ),
     Fault(
         "a bell for a dead peer is a SIGPIPE",
-        "detail/shm_end.hpp",
+        "detail/ring_bell.hpp",
         "Kernel::send(socket, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);",
         "Kernel::send(socket, &byte, 1, MSG_DONTWAIT);",
         NO_SIGNAL,

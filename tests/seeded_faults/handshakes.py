@@ -169,8 +169,8 @@ FAULTS = [
     Fault(
         "a visitor of whom nothing is known is let in",
         "detail/listening.hpp",
-        "            if (!credentials) return fail(credentials.error());\n            visitor.credentials = *std::move(credentials);\n",
-        "            if (credentials) visitor.credentials = *std::move(credentials);\n",
+        "                visitor.refusal = credentials.error();\n",
+        "                visitor.credentials = {};\n",
         Cases("detail/listening.cpp", "a visitor whose credentials can't be had is not let in"),
     ),
 ]

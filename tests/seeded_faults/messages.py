@@ -56,7 +56,7 @@ FAULTS = [
     Fault(
         "a row given up midway isn't abandoned",
         SENDER,
-        "if (kept.begun) row_ = header, abandon_ = pending_ = true;",
+        "                    if (kept.begun) abandon(header);\n",
         "",
         Cases("detail/message_rows.cpp", "a row given up after any number of pieces is dropped, and the next message is whole"),
     ),
@@ -119,8 +119,8 @@ FAULTS = [
     Fault(
         "events that find no room are lost without a gap",
         CONNECTION,
-        "header_of(x, Kind::event, ++offered_));\n        if (error) [[unlikely]] {",
-        "header_of(x, Kind::event, offered_ + 1));\n        offered_ += !error;\n        if (error) [[unlikely]] {",
+        "error = events.send(end, x, header_of(x, Kind::event, ++offered_));",
+        "error = events.send(end, x, header_of(x, Kind::event, offered_ + 1));\n            offered_ += !error;",
         Cases("conformance/events.cpp", "a slow client's losses are refused to the sender, and counted exactly by the client"),
     ),
     Fault(
@@ -140,9 +140,10 @@ FAULTS = [
     Fault(
         "a client waits on after its service broke the protocol",
         "detail/client_state.hpp",
-        "wait_for_room(TimeLimit& limit) {\n        if (auto error = split ? end.ended() : over()) return error;\n",
+        "wait_for_room(TimeLimit& limit) {\n        if (auto error = split ? end.ended() : find_out()) return error;\n",
         "wait_for_room(TimeLimit& limit) {\n        if (auto error = end.ended()) return error;\n",
         replayed("client_view", "send-waits-for-ever-after-a-violation"),
+        hangs=True,
     ),
     Fault(
         "work that a turn leaves behind isn't announced",
@@ -153,7 +154,7 @@ FAULTS = [
     ),
     Fault(
         "a session's end is told twice",
-        "detail/service_loop.hpp",
+        "detail/departures.hpp",
         "if (connection->opened && !std::exchange(connection->said_farewell, true))",
         "if (connection->opened)",
         Cases("conformance/endings.cpp", "a session that its service disconnects doesn't stay for ever where its client reads nothing"),

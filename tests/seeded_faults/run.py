@@ -3,9 +3,9 @@
 """Tests the tests: breaks the shipped headers in one place after the other, in a copy, and sees that the test which is
 there for it fails.
 
-usage: run.py [--list] [PART OF A NAME OR OF A LIST'S...]
+usage: run.py [--list] [--full] [LIST | PART OF A NAME...]
 
-The lists are beside this file. A fault counts as caught where the test passes with the headers as they are, and fails
+The lists are beside this file; those whose tests take minutes are tried only with --full, or where they are named. A fault counts as caught where the test passes with the headers as they are, and fails
 with the fault: by an assertion, a finding, a signal; by not ending only where the fault says so. A fault that doesn't
 compile, or whose place isn't found exactly once any more, counts as missed. CXX names the compiler, QBIPC_JOBS bounds
 parallel jobs, QBIPC_TEST_SEED is 1 unless it is given.
@@ -26,6 +26,7 @@ import time
 
 import addresses
 import connections
+import failures
 import handshakes
 import lanes
 import messages
@@ -33,6 +34,7 @@ import schedules
 from fault import Cases, Fault, Program, Script, Test
 
 LISTS = (lanes, messages, handshakes, connections, addresses, schedules)
+SLOW_LISTS = (failures,)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests"
 FOLDER = ROOT / "build" / "seeded_faults"
@@ -201,11 +203,12 @@ def name_of(test: Test) -> str:
     return " ".join((*test.files, *test.arguments)) if isinstance(test, Program) else test.file
 
 
-def chosen(wanted: list[str]) -> list[Fault]:
-    faults = [(module.__name__, fault) for module in LISTS for fault in module.FAULTS]
+def chosen(wanted: list[str], full: bool) -> list[Fault]:
+    modules = LISTS + (SLOW_LISTS if full or wanted else ())
+    faults = [(module.__name__, fault) for module in modules for fault in module.FAULTS]
     names = collections.Counter(fault.name for _, fault in faults)
     assert max(names.values()) == 1, f"two faults of one name: {names.most_common(1)}"
-    lists = {module.__name__ for module in LISTS}
+    lists = {module.__name__ for module in modules}
     return [
         fault for where, fault in faults if not wanted or where in wanted or any(part in fault.name for part in wanted if part not in lists)
     ]
@@ -213,10 +216,10 @@ def chosen(wanted: list[str]) -> list[Fault]:
 
 def main() -> int:
     arguments = sys.argv[1:]
-    if any(argument.startswith("-") and argument != "--list" for argument in arguments):
+    if any(argument.startswith("-") and argument not in ("--list", "--full") for argument in arguments):
         print(__doc__)
         return 2
-    faults = chosen([argument for argument in arguments if argument != "--list"])
+    faults = chosen([argument for argument in arguments if not argument.startswith("-")], "--full" in arguments)
     if "--list" in arguments:
         for fault in faults:
             print(f"{fault.name}\n    {fault.header}, caught by {name_of(fault.caught_by)}")

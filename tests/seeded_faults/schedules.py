@@ -226,21 +226,6 @@ ORDERINGS = [
         "void drained() noexcept { ++value_; }",
         "void drained() noexcept {}",
     ),
-    (
-        "credit shown behind the fence before a client's sleep",
-        "shm_client_end",
-        """                if (receiving) this->arm_frames(interest.frames, bell, who.bells);
-                if (party != Party::receiver) this->arm_room(interest.room, bell, who.bells);
-                Memory::fence();
-""",
-        """                if (receiving) this->each_in([&](Lane lane, auto& in) {
-                    interest.frames.has(lane) ? in.asleep.arm(bell, who.bells) : in.asleep.disarm();
-                });
-                if (party != Party::receiver) this->arm_room(interest.room, bell, who.bells);
-                Memory::fence();
-                if (receiving) this->each_in([](Lane, auto& in) { in.reader.show_credit(); });
-""",
-    ),
 ]
 
 FAULTS = [Fault(name, f"detail/{header}.hpp", sound, broken, SCHEDULES) for name, header, sound, broken in ORDERINGS]
