@@ -75,11 +75,13 @@ bool agrees(const HandshakeBytes& said, const HandshakeBytes& honest, bool is_re
 struct Script {
     HandshakeBytes greeting;
     bool honest_memory = true;
+    bool honest = false;  ///< nothing is wrong with it, and no call fails
 };
 
 Script read_script(Input& input, const HandshakeBytes& honest, std::uint8_t honest_descriptors) {
-    Script script{honest, true};
+    Script script{honest};
     const std::uint8_t counts = input.u8(), more = input.u8();
+    script.honest = counts == 0 && more == 0;
     for (int i = counts & 3; i > 0; --i) {
         const std::uint8_t where = input.u8(), how = input.u8();
         const std::uint64_t value = how < 128 ? input.u8() : boundary_values[how % boundary_values.size()];
@@ -300,6 +302,7 @@ void connect(Input& input, TransportId transport) {
         return refused ? make_error_code(errc::wrong_service) : std::error_code();
     };
     auto end = Transport::connect(Address::path("/service"), Options{}, TimeLimit(patience), CredentialCheck(check));
+    expect(end || !script.honest, "an honest service was refused");
     if (!end) {
         expect(static_cast<bool>(end.error()), "an error that is none");
         return;
@@ -330,6 +333,7 @@ void visit(Input& input, TransportId transport) {
     if (!visitor.attach(epoll.get(), 3)) return;
     Result<bool> heard = false;
     for (int tries = 0; tries < 20 && heard && !*heard; ++tries) heard = visitor.hello();
+    expect((heard && *heard) || !script.honest, "an honest client was refused");
     if (!heard || !*heard) {
         visitor.refuse(errc::timed_out);
         return;
@@ -339,6 +343,7 @@ void visit(Input& input, TransportId transport) {
     ServiceOptions options;
     options.lane_size = lane_size;
     auto end = visitor.admit(options);
+    expect(end || !script.honest, "an honest client got no session");
     if (!end) return;
     service_steps(*end, input, transport == TransportId::unix_socket);
 }

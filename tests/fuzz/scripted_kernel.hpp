@@ -177,12 +177,16 @@ public:
         hand_over(*message);
         return count;
     }
-    static int getsockopt(int, int, int option, void* value, socklen_t* size) noexcept {
+    static int getsockopt(int fd, int, int option, void* value, socklen_t* size) noexcept {
         if (const int error = failing()) return error;
         if (option == SO_PEERCRED) {
             const ucred peer{42, user, 42};
             std::memcpy(value, &peer, sizeof peer);
             *size = sizeof peer;
+        } else if (option == SO_DOMAIN) {
+            if (file_of(fd).kind != Kind::socket) return -ENOTSOCK;
+            const int domain = AF_UNIX;
+            std::memcpy(value, &domain, sizeof domain);
         } else if (option == SO_SNDBUF) {
             const int buffer = 212992;
             std::memcpy(value, &buffer, sizeof buffer);
