@@ -33,7 +33,7 @@ def records(folder: pathlib.Path):
 
 def main() -> int:
     folder, wanted = pathlib.Path(sys.argv[1]).resolve(), float(sys.argv[2])
-    headers = {(ROOT / "include" / "qbipc" / name).resolve(): name for name in sys.argv[3:]}
+    headers = {(ROOT / "include" / "qbipc" / f"{name}.hpp").resolve(): f"{name}.hpp" for name in sys.argv[3:]}
     lines: dict[str, collections.Counter[int]] = {name: collections.Counter() for name in headers.values()}
     branches: dict[str, collections.Counter[tuple[int, int, int]]] = {name: collections.Counter() for name in headers.values()}
     for path, found in records(folder):

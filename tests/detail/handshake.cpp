@@ -43,6 +43,32 @@ TEST_CASE("a hello and a reply come back as they went", "[handshake]") {
     CHECK(*reply == sample_reply());
 }
 
+TEST_CASE("a greeting that differs in any field comes as another", "[handshake]") {
+    const auto differs = [](const auto& sample, auto... changes) {
+        const auto one = [&](auto change) {
+            auto other = sample;
+            change(other);
+            CHECK(other != sample);
+            CHECK(encode(other) != encode(sample));
+        };
+        (one(changes), ...);
+    };
+    differs(
+        sample_hello(), [](Hello& hello) { ++hello.speaker.version; }, [](Hello& hello) { ++hello.speaker.line_size; },
+        [](Hello& hello) { hello.speaker.transport = TransportId::unix_socket; },
+        [](Hello& hello) { ++hello.speaker.word_bits; }, [](Hello& hello) { ++hello.speaker.byte_order; },
+        [](Hello& hello) { ++hello.speaker.features; }, [](Hello& hello) { ++hello.max_message; },
+        [](Hello& hello) { ++hello.lane_size; });
+    differs(
+        sample_reply(), [](Reply& reply) { ++reply.speaker.version; },
+        [](Reply& reply) { reply.status = Status::moved; }, [](Reply& reply) { ++reply.error.domain; },
+        [](Reply& reply) { ++reply.error.value; }, [](Reply& reply) { ++reply.max_message; },
+        [](Reply& reply) { ++reply.max_frame; }, [](Reply& reply) { ++reply.lane_size; },
+        [](Reply& reply) { ++reply.areas.service_size; }, [](Reply& reply) { ++reply.areas.client_size; },
+        [](Reply& reply) { ++reply.areas.lane_at[0]; }, [](Reply& reply) { ++reply.areas.lane_at[2]; },
+        [](Reply& reply) { ++reply.descriptors; });
+}
+
 TEST_CASE("each field of a hello has its place, little-endian, and the rest is zero", "[handshake]") {
     const HandshakeBytes bytes = encode(sample_hello());
     std::array<int, handshake_size> expected{
