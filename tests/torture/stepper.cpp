@@ -81,10 +81,9 @@ int main(int argc, char** argv) {
             continue;
         }
         instructions += static_cast<long>(path.size());
-        // The longest way takes a third of a second for each death that must be walked to.
-        const std::size_t wanted = words.full()           ? most_kills_in_full
-                                   : path.size() > 20'000 ? kills_each / 5
-                                                          : kills_each;
+        // On the longest way, connecting, a death that must be walked to takes a third of a second.
+        const std::size_t most = words.full() ? most_kills_in_full : kills_each;
+        const std::size_t wanted = path.size() > 20'000 ? (words.full() ? most / 20 : most / 5) : most;
         const std::size_t stride = (path.size() + wanted - 1) / wanted;
         bench.begin(region);
         long kills = 0, region_strays = 0;
