@@ -274,8 +274,10 @@ struct Outgoing<Build<M, Fill>> {
         Result<std::size_t> used = run(x, fixed, to);
         if (!used) return used;
         (void)Outgoing<M>::write(fixed, to);
-        if constexpr (HasTail<M>) return tail_offset<M>() + std::min(*used, x.tail_size) * sizeof(tail_of_t<M>);
-        return tail_offset<M>();
+        std::size_t whole = tail_offset<M>();
+        if constexpr (HasTail<M>) whole += std::min(*used, x.tail_size) * sizeof(tail_of_t<M>);
+        out.wrote(whole);
+        return whole;
     }
 
 private:

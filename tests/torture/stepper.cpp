@@ -82,8 +82,8 @@ int main(int argc, char** argv) {
         }
         instructions += static_cast<long>(path.size());
         // On the longest way, connecting, a death that must be walked to takes a third of a second.
-        const std::size_t most = words.full() ? most_kills_in_full : kills_each;
-        const std::size_t wanted = path.size() > 20'000 ? (words.full() ? most / 20 : most / 5) : most;
+        const std::size_t bound = words.full() ? most_kills_in_full : kills_each;
+        const std::size_t wanted = path.size() > 20'000 ? (words.full() ? bound / 20 : bound / 5) : bound;
         const std::size_t stride = (path.size() + wanted - 1) / wanted;
         bench.begin(region);
         long kills = 0, region_strays = 0;

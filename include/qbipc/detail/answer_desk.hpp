@@ -40,7 +40,7 @@ public:
         if (!sending_ && has_put_off()) [[unlikely]]
             run_put_off();
         ReceivedMessage message;
-        while (responses_.next(end_, message, frames)) complete(message);
+        while (!violated_ && responses_.next(end_, message, frames)) complete(message);
         return frames != 0;
     }
 
@@ -50,7 +50,7 @@ public:
     bool take_own(CallWaiter& me, std::size_t& frames, Use&& use) {
         if (has_put_off()) [[unlikely]]
             run_put_off();
-        for (ReceivedMessage message; !me.done() && responses_.next(end_, message, frames);) {
+        for (ReceivedMessage message; !me.done() && !violated_ && responses_.next(end_, message, frames);) {
             if (message.header.correlation != me.correlation()) [[unlikely]] {
                 complete(message);
                 continue;

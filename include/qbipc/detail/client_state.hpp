@@ -108,18 +108,24 @@ public:
         CallSlot* slot = calls->open();
         if (slot == nullptr) return fail(make_error_code(errc::lane_full));
         calls->await(*slot);
-        Pending<M> pending(calls, *slot);  // gives the slot back, should the user's own function throw
-        if (auto error = send(x, Kind::call, slot->correlation)) {
-            pending.taken();
+        ErrorCode error;
+        try {
+            error = send(x, Kind::call, slot->correlation);
+        } catch (...) {  // the user's own function; or no memory
+            calls->withdraw(*slot);
+            throw;
+        }
+        if (error) {
             calls->withdraw(*slot);
             return fail(error);
         }
-        return pending;
+        return Pending<M>(calls, *slot);
     }
 
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
+        if (split && announcer.failed()) return announcer.failed();  // nobody would wake the other half in time
         if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         for (Backoff backoff; slot == nullptr; slot = calls->open())
@@ -131,8 +137,9 @@ public:
         try {
             error = send(x, Kind::call, correlation, limit);
         } catch (...) {
-            (void)calls->withdraw_function(*slot);
-            throw;
+            // A function that has run had its deadline's error: that it was not sent needn't be said twice.
+            if (calls->withdraw_function(*slot)) throw;
+            return {};
         }
         if (error) {
             // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
@@ -153,6 +160,8 @@ public:
         Announcing afterwards(*this);
         for (;;) {
             std::size_t frames = Desk::frames_per_look;
+            if (distrusted()) [[unlikely]]
+                return find_out();
             if (answers.take_own(me, frames, use)) return {};
             if (me.done()) {  // an inner call came across it
                 if (me.failed()) return std::make_error_code(std::errc::not_enough_memory);
@@ -175,6 +184,7 @@ public:
                 if (error && error != errc::lane_full && error != errc::disconnected) return error;
                 if (requests.has_rest()) interest.room = Lane::requests;
             }
+            if (slot.state.load(std::memory_order_acquire) != CallSlot::done && distrusted()) return find_out();
             const bool more = !answers.take();
             if (slot.state.load(std::memory_order_acquire) == CallSlot::done) return {};
             if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return stop;
@@ -221,6 +231,7 @@ public:
 
     /// The loop's descriptor; the first call makes it and announces from then on.
     Result<int> announce() {
+        if (split && announcer.failed()) return fail(announcer.failed());
         if (auto error = announcer.make(end.descriptors())) return fail(error);
         if (announcer.begin()) announce_again();
         return announcer.fd();
@@ -276,8 +287,7 @@ private:
         more = !answers.take(budget);
         answers.expire();
         std::size_t count = 0, frames = budget;
-        const bool distrusted = answers.violated() || ended == errc::protocol_violation;
-        for (ReceivedMessage message; !distrusted && events.next(end, message, frames); ++count) {
+        for (ReceivedMessage message; !distrusted() && events.next(end, message, frames); ++count) {
             const MessageRelease release(events, end);
             event_count.took(message.header.correlation);
             Event<Memory> event(message, scratch_);
@@ -291,6 +301,8 @@ private:
     }
 
     bool violated() const noexcept { return answers.violated() || events.violated(); }
+    /// Nothing more of who broke the rules is given, whichever lane still has some.
+    bool distrusted() const noexcept { return violated() || end.ended() == errc::protocol_violation; }
 
     /// As over(), of the receiving thread. A lane that is lost ends the connection: its sender would wait for room.
     std::error_code find_out() noexcept {

@@ -122,7 +122,7 @@ public:
         }
         if (responses.has_rest()) owner_.wake(*this);
         if (failed) [[unlikely]] {
-            if (failed != errc::disconnected) finish(EndReason::quota);
+            if (failed != errc::disconnected && failed != errc::used_after_fork) finish(EndReason::quota);
             return failed;
         }
         ++counters.responses;

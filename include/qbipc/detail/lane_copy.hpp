@@ -2,6 +2,7 @@
 // detail/lane_copy.hpp: how large payloads are copied into a lane: through the caches or past them, by what takes less.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -27,18 +28,26 @@ concept CopiesPast = requires(void* to, const void* from, std::size_t size) {
 template <MemoryPolicy Memory>
 class LaneCopy : public CopyOut {
 public:
-    LaneCopy() noexcept {
-        if constexpr (CopiesPast<Memory>) {
-            copy_many = [](CopyOut& self, std::byte* to, const std::byte* from, std::size_t size) noexcept {
-                static_cast<LaneCopy&>(self).copy(to, from, size);
-            };
-            ready_many = [](CopyOut& self, std::byte* to, std::size_t size) noexcept {
-                static_cast<LaneCopy&>(self).sweep(to, size);
-            };
-        }
-    }
+    LaneCopy() noexcept : CopyOut(copy_many(), ready_many()) {}
 
 private:
+    static constexpr CopyMany copy_many() noexcept {
+        if constexpr (CopiesPast<Memory>)
+            return [](CopyOut& self, std::byte* to, const std::byte* from, std::size_t size) noexcept {
+                static_cast<LaneCopy&>(self).copy(to, from, size);
+            };
+        else
+            return nullptr;
+    }
+    static constexpr ReadyMany ready_many() noexcept {
+        if constexpr (CopiesPast<Memory>)
+            return [](CopyOut& self, std::byte* to, std::size_t size) noexcept {
+                static_cast<LaneCopy&>(self).sweep(to, size);
+            };
+        else
+            return nullptr;
+    }
+
     static constexpr std::size_t sample = std::size_t{4} << 10;
     static constexpr int times_per_sample = 16;
     static_assert(2 * sample <= many);
@@ -67,8 +76,7 @@ private:
         until_sample_ = times_per_sample;
         return true;
     }
-    /// A sample may have been disturbed: it counts for a quarter. Past the caches has to be faster by half, for it
-    /// makes the reader slower.
+    /// Past the caches has to be faster by half before it is taken, for it makes the reader slower.
     template <class Through, class Past>
     void judge(Through through, Past past) noexcept {
         const auto start = Clock::now();
@@ -76,9 +84,15 @@ private:
         const auto between = Clock::now();
         past();
         const auto end = Clock::now();
-        through_ += (between - start - through_) / 4;
-        past_them_ += (end - between - past_them_) / 4;
+        take_in(through_, between - start);
+        take_in(past_them_, end - between);
         past_ = 2 * through_ > (past_ ? 2 : 3) * past_them_;
+    }
+
+    /// A sample may have been disturbed: it counts for a quarter, and for no more than four times what was usual.
+    static void take_in(Clock::duration& usual, Clock::duration sample) noexcept {
+        if (usual == Clock::duration{}) usual = sample;
+        usual += (std::min(sample, 4 * usual) - usual) / 4;
     }
 
     bool past_ = false;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -155,7 +156,9 @@ private:
 
     /// How payloads are copied into the lane.
     static CopyOut& way_into(End& end) noexcept {
-        if constexpr (requires { end.copy_out(lane); })
+        if constexpr (requires {
+                          { end.copy_out(lane) } -> std::same_as<CopyOut&>;
+                      })
             return end.copy_out(lane);
         else
             return CopyOut::plain;

@@ -9,6 +9,8 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
+#include <sys/epoll.h>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -43,11 +45,45 @@ public:
     const Admission& admission() const noexcept { return admission_; }
     std::uint64_t refused() const noexcept { return refused_; }
 
+    /// Sessions had so many frames: who visits leaves them most of the time.
+    void sessions_took(std::size_t frames) noexcept { share_.took(frames); }
+
+    /// These guests' tags were announced, and, where there is a knock, the listener's descriptor. Guests first, for who
+    /// only knocks can do so without end; one of each kind always has his turn.
+    template <class Hooks>
+    void see_to(Hooks& hooks, int epoll, bool knock, std::span<const epoll_event> guests) {
+        if (!share_.begin()) return;
+        for (const epoll_event& guest : guests) {
+            if (&guest != guests.data() && !share_.has_time()) break;
+            advance(hooks, guest.data.u64);
+        }
+        if (knock) accept(hooks, epoll);
+        share_.done();
+    }
+
+    /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
+    /// batch may name him.
+    template <class Expired>
+    void expire(Expired&& expired) {
+        for (auto& guest : guests_)
+            if (!guest->gone && expired(guest->since)) refuse(*guest, make_error_code(errc::timed_out));
+    }
+    /// Since when the oldest of the visitors has been here.
+    std::optional<Clock::time_point> oldest() const {
+        if (guests_.empty()) return {};
+        return guests_.front()->since;  // they stand in the order of their coming
+    }
+    void forget_gone() {
+        std::erase_if(guests_, [](const auto& guest) { return guest->gone; });
+    }
+    void forget_all() { guests_.clear(); }
+
+private:
     /// The listener's descriptor was announced. `hooks.check(credentials)` gives the policy's refusal; for the rest see
     /// advance().
     template <class Hooks>
-    void accept(Hooks& hooks, int epoll, ConnectingShare& share) {
-        for (std::size_t i = 0; i < accepts_per_turn && share.has_time(); ++i) {
+    void accept(Hooks& hooks, int epoll) {
+        for (std::size_t i = 0; i < accepts_per_turn && (i == 0 || share_.has_time()); ++i) {
             auto visitor = listener_.accept();
             if (!visitor) {
                 ++refused_;
@@ -97,24 +133,6 @@ public:
         guest.gone = true;
     }
 
-    /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
-    /// batch may name him.
-    template <class Expired>
-    void expire(Expired&& expired) {
-        for (auto& guest : guests_)
-            if (!guest->gone && expired(guest->since)) refuse(*guest, make_error_code(errc::timed_out));
-    }
-    /// Since when the oldest of the visitors has been here.
-    std::optional<Clock::time_point> oldest() const {
-        if (guests_.empty()) return {};
-        return guests_.front()->since;  // they stand in the order of their coming
-    }
-    void forget_gone() {
-        std::erase_if(guests_, [](const auto& guest) { return guest->gone; });
-    }
-    void forget_all() { guests_.clear(); }
-
-private:
     static constexpr std::size_t accepts_per_turn = 16;
 
     struct Guest {
@@ -147,6 +165,7 @@ private:
     const ServiceOptions& options_;
     typename T::Listener listener_;
     Admission admission_;
+    ConnectingShare share_;
     std::vector<std::unique_ptr<Guest>> guests_;
     std::uint64_t refused_ = 0;
 };

@@ -8,10 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <utility>
 
-#include <qbipc/detail/connecting_share.hpp>
 #include <qbipc/detail/connection.hpp>
 #include <qbipc/detail/departures.hpp>
 #include <qbipc/detail/descriptor.hpp>
@@ -81,7 +81,7 @@ public:
         door_->enter();
         look_at_kernel(hooks, 0);
         const std::size_t taken = serve_ready(hooks, budget.frames);
-        connecting_.took(taken);
+        reception_.sessions_took(taken);
         reap(hooks);
         if (!ready_.empty()) door_->ring(1);  // whoever leaves work behind rings himself
         return taken;
@@ -101,7 +101,7 @@ public:
             if (!departures_.empty()) [[unlikely]]
                 reap(hooks);
             if (since_look >= frames_per_look) {
-                connecting_.took(std::exchange(since_look, 0));
+                reception_.sessions_took(std::exchange(since_look, 0));
                 hot_.glance(into_ready());  // who always has something mustn't keep those that are looked at waiting
                 if (Clock::now() - looked_ >= HotSet<T>::look_interval) look_around(hooks);
             } else if (ready_.empty()) {
@@ -109,7 +109,7 @@ public:
                     since_look += serve(hooks, *hot, ReadyList<T>::fair_share);
                     if (hot_.took_long()) since_look = frames_per_look;
                 } else {
-                    connecting_.took(std::exchange(since_look, 0));
+                    reception_.sessions_took(std::exchange(since_look, 0));
                     Wait::sleeps || hot_.empty() ? sleep(hooks) : look_around(hooks);
                 }
             }
@@ -150,13 +150,14 @@ private:
 
     template <class Hooks>
     void look_at_kernel(Hooks& hooks, int milliseconds) {
-        ReceptionHooks<Hooks> at_the_door{*this, hooks};
         std::array<epoll_event, 64> news;
+        std::size_t guests = 0;  // of them, moved to the beginning
+        bool knock = false;
         const int count = Kernel::epoll_wait(epoll_.get(), news.data(), static_cast<int>(news.size()), milliseconds);
         for (int i = 0; i < count; ++i) {
             const std::uint64_t tag = news[static_cast<std::size_t>(i)].data.u64;
             if (tag == listener_tag) {
-                reception_.accept(at_the_door, epoll_.get(), connecting_);
+                knock = true;
             } else if (tag == door_tag) {
                 if (door_->answer_bell()) stopped_ = true;
                 door_->run_posted();
@@ -166,14 +167,17 @@ private:
             } else if (tag == timer_tag) {
                 expire();
             } else if ((tag & Reception<T>::guest_bit) != 0) {
-                if (connecting_.has_time()) reception_.advance(at_the_door, tag);
+                news[guests++].data.u64 = tag;
             } else {
                 auto& connection = *reinterpret_cast<Connection<T>*>(tag);
                 connection.end.drain();
                 ready_.add(connection);
             }
         }
-        if (connecting_.began()) connecting_.done();
+        if (knock || guests != 0) {
+            ReceptionHooks<Hooks> at_the_door{*this, hooks};
+            reception_.see_to(at_the_door, epoll_.get(), knock, std::span(news).first(guests));
+        }
         reception_.forget_gone();
         if (const auto oldest = reception_.oldest()) timer_.watch(*oldest);
     }
@@ -372,7 +376,6 @@ private:
     BasicDescriptor<> epoll_;
     GraceTimer<Kernel> timer_;
     Reception<T> reception_;
-    ConnectingShare connecting_;
     SessionId next_id_ = 1;
     bool dispatching_ = false;
     bool running_ = false;
