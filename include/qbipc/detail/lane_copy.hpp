@@ -90,9 +90,9 @@ private:
     }
 
     /// A sample may have been disturbed: it counts for a quarter, and for no more than four times what was usual.
-    static void take_in(Clock::duration& usual, Clock::duration sample) noexcept {
-        if (usual == Clock::duration{}) usual = sample;
-        usual += (std::min(sample, 4 * usual) - usual) / 4;
+    static void take_in(Clock::duration& usual, Clock::duration taken) noexcept {
+        if (usual == Clock::duration{}) usual = taken;
+        usual += (std::min(taken, 4 * usual) - usual) / 4;
     }
 
     bool past_ = false;
