@@ -160,7 +160,7 @@ public:
         Announcing afterwards(*this);
         for (;;) {
             std::size_t frames = Desk::frames_per_look;
-            if (distrusted()) [[unlikely]]
+            if (violated()) [[unlikely]]
                 return find_out();
             if (answers.take_own(me, frames, use)) return {};
             if (me.done()) {  // an inner call came across it
@@ -287,7 +287,8 @@ private:
         more = !answers.take(budget);
         answers.expire();
         std::size_t count = 0, frames = budget;
-        for (ReceivedMessage message; !distrusted() && events.next(end, message, frames); ++count) {
+        const bool none = distrusted();
+        for (ReceivedMessage message; !none && !violated() && events.next(end, message, frames); ++count) {
             const MessageRelease release(events, end);
             event_count.took(message.header.correlation);
             Event<Memory> event(message, scratch_);
