@@ -125,7 +125,8 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
-        if (split && announcer.failed()) return announcer.failed();  // nobody would wake the other half in time
+        // Nobody would wake the other half in time. Where the connection has ended it is that which counts.
+        if (split && announcer.failed() && !end.ended()) return announcer.failed();
         if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         for (Backoff backoff; slot == nullptr; slot = calls->open())
