@@ -125,8 +125,7 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
-        // Nobody would wake the other half in time. Where the connection has ended it is that which counts.
-        if (split && announcer.failed() && !end.ended()) return announcer.failed();
+        if (split && announcer.failed() && !end.ended()) return announcer.failed();  // the other half would sleep on
         if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         for (Backoff backoff; slot == nullptr; slot = calls->open())
@@ -138,9 +137,8 @@ public:
         try {
             error = send(x, Kind::call, correlation, limit);
         } catch (...) {
-            // A function that has run had its deadline's error: that it was not sent needn't be said twice.
             if (calls->withdraw_function(*slot)) throw;
-            return {};
+            return {};  // it has run, with its deadline's error
         }
         if (error) {
             // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
