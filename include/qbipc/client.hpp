@@ -242,8 +242,7 @@ public:
         state_->end_functions();
     }
 
-    /// Two halves, for two threads. Started calls can be waited for at the receiving half. Where the kernel has no
-    /// descriptor for it, fd() and start() with a function give that error from then on.
+    /// Two halves, for two threads. Started calls can be waited for at the receiving half.
     std::pair<SendingHalf<T>, ReceivingHalf<T>> split() && {
         state_->split = true;
         (void)state_->announcer.make(state_->end.descriptors());

@@ -22,12 +22,10 @@ public:
     std::error_code make(const Descriptors& watched) {
         if (loop_) return {};
         auto made = LoopDescriptor<Kernel>::make(watched);
-        if (!made) return failed_ = made.error();
+        if (!made) return made.error();
         loop_ = std::move(*made);
         return {};
     }
-    /// Why the last make() failed; sticky for who mustn't try again, for another thread looks here.
-    std::error_code failed() const noexcept { return failed_; }
     /// After make(): from now on a loop watches. False: it did before.
     bool begin() noexcept { return !std::exchange(begun_, true); }
     bool begun() const noexcept { return begun_; }
@@ -52,7 +50,6 @@ public:
 
 private:
     std::unique_ptr<LoopDescriptor<Kernel>> loop_;
-    std::error_code failed_;
     bool begun_ = false;
     bool alarm_set_ = false;
 };

@@ -125,7 +125,6 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
-        if (split && announcer.failed() && !end.ended()) return announcer.failed();  // the other half would sleep on
         if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         for (Backoff backoff; slot == nullptr; slot = calls->open())
@@ -230,7 +229,6 @@ public:
 
     /// The loop's descriptor; the first call makes it and announces from then on.
     Result<int> announce() {
-        if (split && announcer.failed()) return fail(announcer.failed());
         if (auto error = announcer.make(end.descriptors())) return fail(error);
         if (announcer.begin()) announce_again();
         return announcer.fd();
