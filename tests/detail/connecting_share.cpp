@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <qbipc/detail/connecting_share.hpp>
+#include "qbipc/detail/connecting_share.hpp"
 
 #include "support/catch.hpp"
 

@@ -152,12 +152,7 @@ private:
     void run(UniqueFunction<void(const Outcome&)>& then, const ReceivedMessage& message) {
         std::vector<std::byte> copy = std::move(spare_);
         std::error_code error;
-        try {
-            copy.resize(message.size);
-            Memory::copy_in(copy.data(), message.payload, message.size);
-        } catch (const std::bad_alloc&) {
-            error = std::make_error_code(std::errc::not_enough_memory);
-        }
+        if (!copy_payload<Memory>(message, copy)) error = std::make_error_code(std::errc::not_enough_memory);
         const ReceivedMessage mine{{message.header, copy.data()}, message.size, true};
         responses_.done(end_);
         {

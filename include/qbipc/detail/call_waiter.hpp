@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <vector>
 
 #include <qbipc/detail/message_receiver.hpp>
@@ -65,13 +64,7 @@ bool CallWaiters::keep(const ReceivedMessage& message) {
         if (waiter->correlation_ != message.header.correlation || waiter->done_) continue;
         waiter->done_ = true;
         waiter->header_ = message.header;
-        try {
-            waiter->payload_.resize(message.size);
-        } catch (const std::bad_alloc&) {
-            waiter->failed_ = true;
-            return true;
-        }
-        Memory::copy_in(waiter->payload_.data(), message.payload, message.size);
+        waiter->failed_ = !copy_payload<Memory>(message, waiter->payload_);
         return true;
     }
     return false;

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -162,13 +161,7 @@ public:
             return false;
         }
         slot.header = message.header;
-        slot.no_memory = false;
-        try {
-            slot.payload.resize(message.size);
-            Memory::copy_in(slot.payload.data(), message.payload, message.size);
-        } catch (const std::bad_alloc&) {
-            slot.no_memory = true;
-        }
+        slot.no_memory = !copy_payload<Memory>(message, slot.payload);
         expected = CallSlot::filling;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::done, std::memory_order_acq_rel))
             vacate(slot);  // dropped meanwhile

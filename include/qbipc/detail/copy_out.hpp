@@ -24,7 +24,7 @@ public:
     /// What is there now is lost. A bound that is far above what is written isn't made ready each time.
     void make_ready(std::byte* to, std::size_t size) noexcept {
         if (size >= many && ready_many_ != nullptr) [[unlikely]]
-            ready_many_(*this, to, std::clamp(size, many, std::max(many, 2 * written_)));
+            ready_many_(*this, to, std::min(size, std::max(many, 2 * written_)));
     }
     void wrote(std::size_t size) noexcept {
         if (ready_many_ != nullptr) written_ = size;

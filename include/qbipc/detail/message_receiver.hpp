@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <vector>
 
 #include <qbipc/detail/buffer.hpp>
 #include <qbipc/detail/memory_account.hpp>
@@ -38,6 +39,18 @@ struct ReceivedMessage : Frame {
     std::size_t size = 0;
     bool assembled = false;  ///< private memory: nobody changes it
 };
+
+/// Copies a message's payload into private memory, which keeps its capacity. False: there is no memory for it.
+template <MemoryPolicy Memory>
+bool copy_payload(const ReceivedMessage& message, std::vector<std::byte>& to) {
+    try {
+        to.resize(message.size);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    Memory::copy_in(to.data(), message.payload, message.size);
+    return true;
+}
 
 /// The receiving side of one lane over a transport's end. Not thread-safe: a lane has one receiving thread.
 template <TransportEnd End, MemoryPolicy Memory, Lane lane>
