@@ -17,7 +17,9 @@ def cases_of(report: pathlib.Path, succeeded: bool) -> tuple[int, int]:
             running = name
             continue
         passed += word == "passed"
-        failed += word == "failed"
+        if word == "failed":
+            print(f"FAILED: {report.stem.removeprefix('cases-')}: {name}", file=sys.stderr)
+            failed += 1
         running = None
     if running is not None:
         print(f"FAILED: the process ended in the middle of: {running}", file=sys.stderr)
@@ -40,6 +42,8 @@ def main() -> None:
             p, f = cases_of(report, succeeded)
         else:
             p, f = (entry["result"] == "OK", not succeeded)
+            if f:
+                print(f"FAILED: {entry['name']}", file=sys.stderr)
         passed += p
         failed += f
     if not entries:

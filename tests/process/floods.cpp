@@ -93,9 +93,13 @@ TEMPLATE_LIST_TEST_CASE("half-open places are few for each user and in all, and 
         REQUIRE(crowds[0].ask("silent 20") == "silent");
         CHECK(service.comes_to("half_open", 16));
         for (std::size_t i = 1; i < crowds.size(); ++i) REQUIRE(crowds[i].ask("silent 20") == "silent");
-        const auto now = service.status();
-        CHECK(now.at("half_open") <= 64);
-        CHECK(now.at("half_open") >= 32);
+        // connect() has succeeded where the kernel queued it; the service takes them in turns.
+        long long most = 0;
+        CHECK(eventually([&] {
+            most = std::max(most, service.status().at("half_open"));
+            return most >= 32;
+        }));
+        CHECK(most <= 64);
         for (auto& crowd : crowds) CHECK(crowd.asks("told", "told") == 20);
         CHECK(service.comes_to("half_open", 0));
         CHECK(service.comes_to("fds", before.at("fds")));

@@ -122,7 +122,7 @@ public:
         }
         if (responses.has_rest()) owner_.wake(*this);
         if (failed) [[unlikely]] {
-            if (failed != errc::disconnected && failed != errc::used_after_fork) finish(EndReason::quota);
+            finish_for(failed);
             return failed;
         }
         ++counters.responses;
@@ -280,8 +280,13 @@ private:
         const ErrorCode stopped = ended ? ErrorCode(errc::disconnected) : sender.flush(end);
         if (!stopped || stopped == errc::lane_full) return;
         sender.discard();
-        // Memory for the lane is lacking: what came of a message can't be called back.
-        if (stopped != errc::disconnected) finish(EndReason::quota);
+        finish_for(stopped);
+    }
+
+    /// For what can't be sent, nor called back: its peer broke the rules of the lane, or memory is lacking for it.
+    void finish_for(ErrorCode stopped) {
+        if (stopped == errc::disconnected || stopped == errc::used_after_fork) return;
+        finish(stopped == errc::protocol_violation ? EndReason::violation : EndReason::quota);
     }
 
     void answered_one() {
