@@ -2,6 +2,7 @@
 // Calls: their answers and deadlines; several at once, collected in any order.
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "conformance/kept.hpp"
@@ -47,6 +48,23 @@ TEMPLATE_LIST_TEST_CASE("an answer that comes late is dropped, and the next call
         CHECK(client.statistics().responses == round);
     }
     CHECK(kept.calls == 9);  // a deadline doesn't recall the request
+}
+
+TEMPLATE_LIST_TEST_CASE("an answer that comes late, while the next call waits, is not that call's", "[call]",
+                        Transports) {
+    std::optional<Answer<Number>> held;
+    auto service = run<TestType>(
+        routes(on<Later>([&held](const Later&, Answer<Number> answer) { held.emplace(std::move(answer)); }),
+               on<Double>([&held](const Double& m) {
+                   if (held) (void)std::exchange(held, {})->send(Number{1});  // goes out first
+                   return Number{2 * m.value};
+               })));
+    auto client = connect<TestType>(service.name);
+    for (std::uint64_t round = 1; round <= 3; ++round) {
+        CHECK(why(client.call(Later{1}, shortly)) == errc::timed_out);
+        CHECK(must(client.call(Double{50 + round}, patience)).value == 100 + 2 * round);
+        CHECK(client.statistics().late_answers == round);
+    }
 }
 
 TEMPLATE_LIST_TEST_CASE("other answers that come meanwhile don't prolong a call", "[call]", Transports) {

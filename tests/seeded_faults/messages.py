@@ -114,7 +114,7 @@ FAULTS = [
         "detail/answer_desk.hpp",
         "message.header.correlation != me.correlation()",
         "false",
-        Cases("conformance/calling.cpp", "an answer that comes late is dropped, and the next call gets its own"),
+        Cases("conformance/calling.cpp", "an answer that comes late, while the next call waits, is not that call's"),
     ),
     Fault(
         "events that find no room are lost without a gap",
