@@ -197,7 +197,8 @@ public:
 
     /// Answers with a Reply, or anything outgoing that makes one. An answer that finds no room waits in the session.
     /// Errors: disconnected (the session or the service is gone, or this was answered already); message_too_large (the
-    /// caller gets it too); what a build() gave (the caller gets it too).
+    /// caller gets it too); what a build() gave (the caller gets it too); over_quota and not_enough_memory
+    /// (likewise; where there is no memory for that either, the session ends).
     template <class X>
     Result<void> send(X&& reply) {
         if constexpr (detail::check_reply<Reply, X>()) {

@@ -33,8 +33,10 @@ namespace qbipc {
 /// of them after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive().
 /// It never runs inside send(), start() and flush(), which may wait in the middle of a message. What it throws leaves
 /// the function that ran it, and is lost where that is a destructor.
-/// Functions for events never run inside call() and wait(). After a fork it is the parent's: in the child everything
-/// gives used_after_fork, destruction closes descriptors only.
+/// Functions for events never run inside call() and wait(). Everything that returns an error may, besides those it
+/// lists, return std::errc::not_enough_memory: nothing was sent then, or the answer is lost, and the client goes on;
+/// where a large message could not be put together, the connection ends, for what follows it could not be told apart.
+/// After a fork it is the parent's: in the child everything gives used_after_fork, destruction closes descriptors only.
 template <TransportPolicy T>
 class Client {
 public:

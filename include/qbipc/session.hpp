@@ -23,7 +23,8 @@ template <TransportPolicy T, class Data>
 class SessionRef;
 
 /// The service's side of one connection, with the user's private data. Not copyable, valid while the function runs that
-/// it was given to; hold ref() to keep the data longer, id() to recognize it. Threads: the dispatch thread.
+/// it was given to; hold ref() to keep the data longer, id() to recognize it. Threads: the dispatch thread. What has to
+/// keep something may also give std::errc::not_enough_memory.
 template <TransportPolicy T, class Data>
 class Session {
 public:

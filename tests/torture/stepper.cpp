@@ -34,15 +34,19 @@ Torment record(Path& path, bool& whole) {
     };
 }
 
-/// To the k-th instruction of the path; where the victim takes another one, to its k-th by steps.
+/// To the k-th instruction of the path; where the victim takes another one, to its k-th by steps. Either way from the
+/// path's anchor, where it comes before.
 Torment die_at(const Path& path, std::size_t k, bool step_by_step, bool& strayed) {
     return [&path, k, step_by_step, &strayed](Tracee& victim) {
-        if (!step_by_step) {
-            const auto stop = victim.run_to(path.address(k), path.occurrence(k));
-            strayed = stop != Tracee::Stop::step;
+        const std::size_t from = path.nearest(k);
+        if (from != 0) strayed = victim.run_to(path.address(from), path.occurrence(from)) != Tracee::Stop::step;
+        if (strayed) {
+            // Its peer was too quick or too slow for that.
+        } else if (!step_by_step) {
+            strayed = victim.run_to(path.address(k), path.occurrence(k, from)) != Tracee::Stop::step;
         } else {
             Path walked;
-            while (walked.size() < k && walked.step(victim) == Tracee::Stop::step) {
+            while (walked.size() < k - from && walked.step(victim) == Tracee::Stop::step) {
             }
         }
         return "--at " + std::to_string(k) + ' ' + name_of(path.address(k));
@@ -87,22 +91,37 @@ int main(int argc, char** argv) {
         const std::size_t stride = (path.size() + wanted - 1) / wanted;
         bench.begin(region);
         long kills = 0, region_strays = 0;
+        const auto die = [&](std::size_t k, bool by_steps) {
+            bool strayed = false;
+            Tracee::overdue = 0;
+            ::alarm(patience);
+            const auto most = bench.most_taken;
+            bench.round(region, die_at(path, k, by_steps, strayed));
+            if (strayed || by_steps) bench.most_taken = most;  // it died somewhere else
+            ::alarm(0);
+            if (Tracee::overdue) findings.fail(std::string(region.name) + " --at " + std::to_string(k) + ": it hangs");
+            ++kills;
+            return strayed;
+        };
+        // More has come of the region, for the first time where it died at the k-th instruction, or at one of those
+        // that were left out before. Whether a bell is rung before and after, say, depends on whether the peer sleeps.
+        const auto anchor_before = [&](std::size_t k, std::uint64_t less) {
+            const auto most = bench.most_taken;
+            for (std::size_t left = stride - 1; left > 0 && k > 0; --left, --k) {
+                bench.most_taken = less;
+                if (die(k - 1, false) || bench.most_taken == less) break;
+            }
+            bench.most_taken = most;
+            path.anchor(k);
+        };
         for (std::size_t k = at >= 0 ? static_cast<std::size_t>(at) : random.below(stride);
              k < path.size() && !findings.hopeless(); k += stride) {
-            bool strayed = false;
-            for (const bool by_steps : {false, true}) {
-                Tracee::overdue = 0;
-                ::alarm(patience);
-                const auto most = bench.most_taken;
-                bench.round(region, die_at(path, k, by_steps, strayed));
-                if (strayed) bench.most_taken = most;  // it died somewhere else
-                ::alarm(0);
-                if (Tracee::overdue)
-                    findings.fail(std::string(region.name) + " --at " + std::to_string(k) + ": it hangs");
-                ++kills;
-                if (!strayed) break;
+            const auto less = bench.most_taken;
+            if (die(k, false)) {
                 ++region_strays;
-                strayed = false;
+                (void)die(k, true);
+            } else if (region.ordered && bench.most_taken > less && at < 0) {
+                anchor_before(k, less);
             }
             if (at >= 0) break;
         }

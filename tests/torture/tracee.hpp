@@ -190,7 +190,19 @@ public:
     std::uintptr_t address(std::size_t k) const { return addresses_[k]; }
     unsigned occurrence(std::size_t k) const { return occurrences_[k]; }
 
+    /// A place that the victim passes whatever its peer does, as often as here; places behind it are counted from it.
+    void anchor(std::size_t k) { anchor_ = k; }
+    /// The anchor where it lies before k, else the beginning.
+    std::size_t nearest(std::size_t k) const { return anchor_ < k ? anchor_ : 0; }
+    /// How often the k-th address was passed from there on.
+    unsigned occurrence(std::size_t k, std::size_t from) const {
+        const auto begin = addresses_.begin();
+        return static_cast<unsigned>(std::count(begin + static_cast<std::ptrdiff_t>(from),
+                                                begin + static_cast<std::ptrdiff_t>(k) + 1, addresses_[k]));
+    }
+
 private:
+    std::size_t anchor_ = 0;
     std::vector<std::uintptr_t> addresses_;
     std::vector<unsigned> occurrences_;
     std::unordered_map<std::uintptr_t, unsigned> count_;
