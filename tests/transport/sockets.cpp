@@ -4,9 +4,11 @@
 #include <chrono>
 #include <csignal>
 #include <fcntl.h>
+#include <fstream>
 #include <optional>
 #include <sys/time.h>
 
+#include <qbipc/detail/frame_sender.hpp>
 #include <qbipc/detail/names.hpp>
 #include <qbipc/transport/shm_ring.hpp>
 #include <qbipc/transport/unix_socket.hpp>
@@ -269,4 +271,31 @@ TEMPLATE_LIST_TEST_CASE("a service that hangs up in the middle of its reply is k
     const auto client = connected.get();
     REQUIRE_FALSE(client);
     CHECK(client.error() == errc::disconnected);
+}
+
+TEST_CASE("a frame of the largest size goes out while the one before it is unread", "[transport][sockets]") {
+    long most = 0;
+    REQUIRE(std::ifstream("/proc/sys/net/core/wmem_max") >> most);
+    if (most < 212992) return;  // this system doesn't give that much
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    const qbipc::detail::Descriptor ours(pair[0]), theirs(pair[1]);
+    qbipc::detail::FrameSender<qbipc::LinuxKernel> out(ours.get());
+    const auto room = [&] {
+        int buffer = 0;
+        socklen_t size = sizeof buffer;
+        REQUIRE(::getsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &buffer, &size) == 0);
+        return buffer;
+    };
+    // Who sends nothing large takes no more of the kernel's memory than everybody.
+    REQUIRE(out.reserve(ours.get(), 1000));
+    REQUIRE(out.commit(ours.get(), {1000, qbipc::Kind::call, 0, 0, 1, 1}) == 0);
+    const int small = room();
+    constexpr auto size = static_cast<std::uint32_t>(qbipc::detail::max_socket_frame);
+    for (int unread = 0; unread < 2; ++unread) {
+        REQUIRE(out.reserve(ours.get(), size));
+        REQUIRE(out.commit(ours.get(), {size, qbipc::Kind::call, 0, 0, 1, 1}) == 0);
+        CHECK_FALSE(out.tail());
+    }
+    CHECK(room() > small);
 }
