@@ -199,11 +199,12 @@ public:
         start_service();
         start_clients();
         // The first of everything costs memory once.
-        storm(std::min<long>(kills / 4, 400), 0);
+        const long first = std::min<long>(kills / 4, 400), second = kills * 6 / 10;
+        storm(first, 0);
         calm();
         const Has has = service_has();
         start_clients();
-        storm(kills * 6 / 10, 0);
+        storm(second, 0);
         calm();
         const Has still = service_has();
         const auto same = [&](const char* what, long then, long now, long allowed) {
@@ -215,7 +216,7 @@ public:
         same("mappings", has.mappings, still.mappings, 2);
         same("resident KiB", has.resident, still.resident, 1024);
         start_clients();
-        storm(kills * 3 / 10, 40);
+        storm(kills - first - second, 40);
         calm();
         ::kill(service_.pid(), SIGTERM);
         int status = 0;
