@@ -241,13 +241,12 @@ public:
     /// waits for room, and then one second at most. Outstanding functions get `disconnected`.
     void disconnect() {
         state_->disconnect();
-        state_->end_functions();
+        state_->answers.end_all();
     }
 
     /// Two halves, for two threads. Started calls can be waited for at the receiving half.
     std::pair<SendingHalf<T>, ReceivingHalf<T>> split() && {
-        state_->split = true;
-        (void)state_->announcer.make(state_->end.descriptors());
+        state_->begin_split();
         return {SendingHalf<T>(state_), ReceivingHalf<T>(std::move(state_))};
     }
 

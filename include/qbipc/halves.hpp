@@ -204,7 +204,7 @@ private:
     void end() {
         if (!state_ || state_->end.ended() == errc::used_after_fork) return;
         state_->end.shutdown();
-        while (!state_->end_functions_quietly()) {
+        while (!state_->answers.end_quietly()) {
         }
     }
     std::shared_ptr<detail::ClientState<T>> state_;

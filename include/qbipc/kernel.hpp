@@ -124,6 +124,9 @@ struct LinuxKernel {
     static int fallocate(int fd, int mode, off_t offset, off_t size) noexcept {
         return restarted([&] { return ::fallocate(fd, mode, offset, size); });
     }
+    static int mincore(void* start, std::size_t size, unsigned char* pages) noexcept {
+        return restarted([&] { return ::mincore(start, size, pages); });
+    }
     static int madvise(void* start, std::size_t size, int advice) noexcept {
         return restarted([&] { return ::madvise(start, size, advice); });
     }

@@ -221,3 +221,20 @@ TEMPLATE_LIST_TEST_CASE("sessions come and go while other threads answer them", 
     }
     stop = true;
 }
+
+TEMPLATE_LIST_TEST_CASE("whatever a build() function gives is an answer, 'disconnected' of somebody else's too",
+                        "[answer]", Transports) {
+    auto service = run<TestType>(routes(on<Echo>([](const Echo& m, qbipc::TailView<std::byte>, Answer<Echoed> answer) {
+        const std::size_t size = m.number % 2 == 0 ? 10 : 200'000;
+        const errc given = m.number / 2 == 0 ? errc::disconnected : errc::lane_full;
+        (void)answer.send(qbipc::build<Echoed>(size, [&](Echoed&, std::span<std::byte>) -> Result<std::size_t> {
+            return qbipc::fail(make_error_code(given));
+        }));
+    })));
+    auto client = connect<TestType>(service.name);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        const auto answer = client.call(qbipc::with_tail(Echo{i}, patterned(1, 10)), patience);
+        CHECK(why(answer) == (i / 2 == 0 ? errc::disconnected : errc::handler_failed));
+    }
+    CHECK(client.alive());
+}

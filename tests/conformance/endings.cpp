@@ -332,3 +332,20 @@ TEMPLATE_LIST_TEST_CASE("a client that dies with answers unread leaves nothing b
     CHECK(service.service.statistics().sessions == 0);
     service.settle();
 }
+
+TEMPLATE_LIST_TEST_CASE("a goodbye is one, though an event was to be sent after it", "[end]", Transports) {
+    Log<qbipc::EndReason> reasons;
+    std::optional<qbipc::Client<TestType>> client;
+    auto service = step<TestType>(routes(qbipc::on_disconnect([&](auto& session) { reasons.add(session.reason()); }),
+                                         on<Note>([&](auto& session, const Note& m) {
+                                             client->disconnect();  // before anybody has looked at the socket again
+                                             (void)session.send(Tick{m.number});
+                                         })));
+    client.emplace(service.connect());
+    REQUIRE(client->fd() >= 0);  // a loop sleeps on E: the event rings
+    service.settle();
+    REQUIRE(client->send(Note{1}));
+    service.settle();
+    REQUIRE(reasons.size() == 1);
+    CHECK(reasons.wait_for(1).back() == qbipc::EndReason::bye);
+}

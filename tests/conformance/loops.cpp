@@ -320,3 +320,39 @@ TEMPLATE_LIST_TEST_CASE("other threads post into the dispatch thread, in order, 
     CHECK(service.ask([&](auto& s) { return s.post([&](auto&) { ++ran; }).has_value(); }));
     REQUIRE(eventually([&] { return ran == threads * posts + 1; }));
 }
+
+TEMPLATE_LIST_TEST_CASE("what receive() leaves is announced: it may have come with what was taken", "[loop]",
+                        Transports) {
+    auto service = step<TestType>(telling());
+    auto client = service.connect();
+    const int fd = client.fd();
+    REQUIRE(fd >= 0);
+    constexpr std::uint64_t all = 128;  // on a socket one read brings them all
+    std::uint64_t events = 0;
+    const auto ticks = routes(on<Tick>([&](const Tick& tick) { events += tick.number == events; }));
+    REQUIRE(client.send(Tell{all}));
+    service.settle();
+    REQUIRE(readable(fd, patience));
+    for (std::uint64_t before = 0; events < all; before = events) {
+        REQUIRE(client.receive(ticks, 0ms));
+        REQUIRE(events > before);
+        if (events < all) REQUIRE(readable(fd, patience));
+    }
+}
+
+TEMPLATE_LIST_TEST_CASE("an answer that came with the one that was waited for is announced", "[loop]", Transports) {
+    auto service = step<TestType>(telling());
+    auto client = service.connect();
+    const int fd = client.fd();
+    REQUIRE(fd >= 0);
+    int ran = 0;
+    auto first = must(client.start(Double{1}));
+    REQUIRE(client.start(Double{2}, patience, [&](Result<Number> answer) { ran += answer && answer->value == 4; }));
+    service.settle();
+    CHECK(must(client.wait(first, patience)).value == 2);
+    for (int i = 0; i < 3 && ran == 0; ++i) {
+        REQUIRE(readable(fd, patience));
+        REQUIRE(client.dispatch(no_events()));
+    }
+    CHECK(ran == 1);
+}

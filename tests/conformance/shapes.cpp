@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <malloc.h>
 #include <new>
 #include <string>
 #include <string_view>
@@ -421,4 +422,22 @@ TEMPLATE_LIST_TEST_CASE("padding bytes arrive as zeros, whatever they held", "[s
     REQUIRE(answer);
     CHECK(answer->flag == std::byte{1});
     CHECK(clean == 1);
+}
+
+TEMPLATE_LIST_TEST_CASE("what a build() function leaves unwritten is nothing of this process'", "[shape]", Transports) {
+    // Whatever is allocated from here on is full of it.
+    REQUIRE(::mallopt(M_PERTURB, 0x5a) == 1);
+    auto service =
+        run<TestType>(routes(on<Echo>([](const Echo& m, qbipc::TailView<std::byte>, qbipc::Answer<Echoed> answer) {
+            (void)answer.send(
+                (qbipc::build<Echoed>(m.number, [](Echoed& reply, std::span<std::byte>) { reply.number = 1; })));
+        })));
+    auto client = connect<TestType>(service.name);
+    for (const std::size_t size : {100u, 5'000u, 30'000u, 60'000u, 200'000u}) {
+        const auto answer = client.call(with_tail(Echo{size}, std::vector<std::byte>(1)), patience);
+        REQUIRE(answer);
+        REQUIRE(answer->tail().size() == size);
+        CHECK(std::all_of(answer->tail().begin(), answer->tail().end(), [](std::byte b) { return b == std::byte{0}; }));
+    }
+    ::mallopt(M_PERTURB, 0);
 }

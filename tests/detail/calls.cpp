@@ -129,15 +129,21 @@ TEST_CASE("as many as there are slots are outstanding, however long some of them
 
 TEST_CASE("a correlation that was never given out is known as such, across the end of the numbers", "[calls]") {
     Calls calls;
-    CHECK(calls.was_issued(0));
-    CHECK_FALSE(calls.was_issued(1));
+    for (const std::uint32_t none : {0u, 1u, 2u, 0x7fff'ffffu, 0x8000'0000u, 0xffff'ffffu})
+        CHECK_FALSE(calls.was_issued(none));
     CHECK(calls.issue() == 1);
     CHECK(calls.was_issued(1));
-    CHECK_FALSE(calls.was_issued(2));
-    CHECK_FALSE(calls.was_issued(0x7fffffff));
-    CHECK(calls.was_issued(0xffffffff));  // long ago, by distance
+    for (const std::uint32_t none : {0u, 2u, 0x7fff'ffffu, 0x8000'0000u, 0xffff'ffffu})
+        CHECK_FALSE(calls.was_issued(none));
     CallSlot& slot = waiting(calls);
     CHECK(calls.was_issued(slot.correlation));
+
+    Calls many((std::uint64_t{1} << 32) - 2);
+    CHECK(many.issue() == 0xffff'ffff);
+    CHECK_FALSE(many.was_issued(0));
+    CHECK(many.issue() == 0);
+    for (const std::uint32_t before : {0u, 0xffff'ffffu, 0xffff'0000u, 0x8000'0001u}) CHECK(many.was_issued(before));
+    for (const std::uint32_t none : {1u, 0x7fff'ffffu}) CHECK_FALSE(many.was_issued(none));
 }
 
 TEST_CASE("a late answer isn't given to the call that has its number's slot now", "[calls]") {

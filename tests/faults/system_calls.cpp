@@ -69,6 +69,7 @@ const std::vector<Kind>& kinds() {
         {Call::ftruncate, "ftruncate", {EFBIG, ENOSPC, EPERM, EIO}},
         {Call::fallocate, "fallocate", {ENOSPC, EOPNOTSUPP, ENOMEM, EIO}},
         {Call::madvise, "madvise", {ENOMEM, EAGAIN, EINVAL, EFAULT}},
+        {Call::mincore, "mincore", {EAGAIN, ENOMEM}},
         {Call::mlock, "mlock", {ENOMEM, EPERM, EAGAIN}},
         {Call::getrlimit, "getrlimit", {EPERM}},
         {Call::openat, "openat", {EMFILE, ENFILE, ENOMEM, EACCES, ELOOP}},

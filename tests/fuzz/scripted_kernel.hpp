@@ -441,10 +441,12 @@ public:
     }
     std::byte* data() const noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
-    std::error_code populate(std::size_t, std::size_t) const noexcept {
-        const int error = fuzz::ScriptedKernel::madvise(nullptr, 0, madvise_populate_write);
+    std::error_code populate(std::size_t, std::size_t, Access access = Access::write) const noexcept {
+        const int advice = access == Access::write ? madvise_populate_write : madvise_populate_read;
+        const int error = fuzz::ScriptedKernel::madvise(nullptr, 0, advice);
         return error < 0 ? std::make_error_code(std::errc::not_enough_memory) : std::error_code();
     }
+    std::size_t missing(std::size_t, std::size_t size) const noexcept { return size; }
     void want_huge_pages() const noexcept {}
     std::error_code lock() const noexcept { return {}; }
 

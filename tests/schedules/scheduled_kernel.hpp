@@ -91,7 +91,8 @@ public:
     Mapping(std::byte* data, std::size_t size) noexcept : data_(data), size_(size) {}
     std::byte* data() const noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
-    std::error_code populate(std::size_t, std::size_t) const noexcept { return {}; }
+    std::size_t missing(std::size_t, std::size_t) const noexcept { return 0; }
+    std::error_code populate(std::size_t, std::size_t, Access = Access::write) const noexcept { return {}; }
 
 private:
     std::byte* data_ = nullptr;

@@ -8,6 +8,34 @@ NO_SIGNAL = Cases("transport/sockets.cpp", "a peer that is gone is an error for 
 
 FAULTS = [
     Fault(
+        "a goodbye behind a bell that can't be rung is not read",
+        "detail/service_loop.hpp",
+        "connection.end.drain();  // a goodbye",
+        "// a goodbye",
+        Cases("conformance/endings.cpp", "a goodbye is one, though an event was to be sent after it"),
+    ),
+    Fault(
+        "a peer's memory is read before anybody has made sure of it",
+        "detail/shm_end.hpp",
+        "word(own_, credit), ready_at_start);",
+        "word(own_, credit));",
+        Cases("transport/pages.cpp", "pages that a peer should have allocated, and for which there is no memory, end the session"),
+    ),
+    Fault(
+        "memory that a service allocates in a client's place isn't counted",
+        "detail/shm_end.hpp",
+        "side == Side::service ? peers_.missing(in.at + from, count) : 0;",
+        "0;",
+        Cases("transport/pages.cpp", "pages that a service allocates in its client's place are on the account of that user"),
+    ),
+    Fault(
+        "memory that could not be had stays on the account",
+        "detail/shm_end.hpp",
+        "pages_.give_back(count);  // it may be tried again",
+        "(void)0;",
+        Cases("transport/pages.cpp", "memory that could not be had is not on the account"),
+    ),
+    Fault(
         "a session's place isn't given back",
         ADMISSION,
         "        sessions_.give_back(found->second.sessions);\n        if (found->second.sessions == 0) users_.erase(found);\n",
@@ -65,7 +93,7 @@ FAULTS = [
     ),
     Fault(
         "a look for bells waits until one comes",
-        "detail/shm_end.hpp",
+        "detail/hearing.hpp",
         "Kernel::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT)",
         "Kernel::recv(socket, bytes.data(), bytes.size(), 0)",
         NO_WAIT,
@@ -114,7 +142,7 @@ FAULTS = [
     ),
     Fault(
         "the end of a client's stream is taken for silence",
-        "detail/shm_end.hpp",
+        "detail/hearing.hpp",
         "    if (count <= 0) {\n        heard.gone = true;\n        return heard;\n    }\n",
         "    if (count <= 0) return heard;\n",
         Cases("transport/ends.cpp", "a client that vanishes is told from one that says bye"),

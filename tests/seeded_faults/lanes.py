@@ -15,8 +15,8 @@ FAULTS = [
     Fault(
         "a bounds check adds before it compares",
         READER,
-        "if (span > shape_.largest || at + span > shape_.size || kind == Kind{}",
-        "if (static_cast<std::uint32_t>(at + span) > shape_.size || kind == Kind{}",
+        "if (span > shape_.largest || at + span > sure_ || kind == Kind{}",
+        "if (static_cast<std::uint32_t>(at + span) > sure_ || kind == Kind{}",
         Cases("detail/lane_limits.cpp", "each pair of boundary values in a frame's words is read as it means"),
     ),
     Fault(
@@ -29,7 +29,7 @@ FAULTS = [
     Fault(
         "a frame may end behind the lane",
         READER,
-        "at + span > shape_.size || ",
+        "at + span > sure_ || ",
         "",
         Cases("detail/lane.cpp", "a first word that no writer publishes ends the lane, and nothing more comes"),
     ),

@@ -105,9 +105,30 @@ FAULTS = [
     Fault(
         "numbers of calls are compared as if they never began again",
         "detail/calls.hpp",
-        "return static_cast<std::int32_t>(issued_.load(std::memory_order_acquire) - correlation) >= 0;",
-        "return issued_.load(std::memory_order_acquire) >= correlation;",
+        "return distance < issued && distance < std::uint32_t{1} << 31;",
+        "return distance < issued && static_cast<std::uint32_t>(issued) >= correlation;",
         Cases("detail/calls.cpp", "a correlation that was never given out is known as such, across the end of the numbers"),
+    ),
+    Fault(
+        "half of all numbers count as given out from the beginning",
+        "detail/calls.hpp",
+        "return distance < issued && ",
+        "return ",
+        Cases("detail/calls.cpp", "a correlation that was never given out is known as such, across the end of the numbers"),
+    ),
+    Fault(
+        "a place that a function fills on a socket is sent with what lay there",
+        "detail/frame_sender.hpp",
+        "new (std::nothrow) std::byte[size]()",
+        "new (std::nothrow) std::byte[size]",
+        Cases("conformance/shapes.cpp", "what a build() function leaves unwritten is nothing of this process'"),
+    ),
+    Fault(
+        "a build() function's 'disconnected' is taken for the session's",
+        CONNECTION,
+        "(void)reply_error(call, error);  // which",
+        "if (error != errc::disconnected) (void)reply_error(call, error);  // which",
+        Cases("conformance/answers.cpp", "whatever a build() function gives is an answer, 'disconnected' of somebody else's too"),
     ),
     Fault(
         "a late answer is given to the next call",

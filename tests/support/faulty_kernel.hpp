@@ -39,6 +39,7 @@ enum class Call {
     ftruncate,
     fallocate,
     madvise,
+    mincore,
     mlock,
     getrlimit,
     openat,
@@ -159,6 +160,9 @@ struct FaultyKernel : ScratchKernel {
     }
     static int madvise(void* start, std::size_t size, int advice) noexcept {
         return or_fault(Call::madvise, [&] { return LinuxKernel::madvise(start, size, advice); });
+    }
+    static int mincore(void* start, std::size_t size, unsigned char* pages) noexcept {
+        return or_fault(Call::mincore, [&] { return LinuxKernel::mincore(start, size, pages); });
     }
     static int mlock(const void* start, std::size_t size) noexcept {
         return or_fault(Call::mlock, [&] { return LinuxKernel::mlock(start, size); });

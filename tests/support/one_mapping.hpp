@@ -100,7 +100,8 @@ public:
 
     std::byte* data() const noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
-    std::error_code populate(std::size_t, std::size_t) const noexcept { return {}; }
+    std::error_code populate(std::size_t, std::size_t, Access = Access::write) const noexcept { return {}; }
+    std::size_t missing(std::size_t, std::size_t) const noexcept { return 0; }
     void want_huge_pages() const noexcept {}
     std::error_code lock() const noexcept { return {}; }
 

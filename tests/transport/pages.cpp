@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // When the memory of lanes comes to be: as it is used, before the connection is made, or for good.
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -24,11 +25,15 @@ using qbipc::with_tail;
 
 /// Counts, and may refuse to lock.
 struct PagesKernel : qbipc::LinuxKernel {
-    static inline std::atomic<int> populated = 0, huge = 0, locked = 0;
-    static inline std::atomic<int> lock_error = 0;
+    static inline std::atomic<int> populated = 0, looked = 0, huge = 0, locked = 0;
+    static inline std::atomic<int> lock_error = 0, look_error = 0, populate_error = 0;
+    static inline std::atomic<bool> absent = false;  ///< no page of a peer's has been allocated, or so it seems
 
     static int madvise(void* start, std::size_t size, int advice) noexcept {
         populated += advice == qbipc::detail::madvise_populate_write;
+        looked += advice == qbipc::detail::madvise_populate_read;
+        if (look_error != 0 && advice == qbipc::detail::madvise_populate_read) return -look_error;
+        if (populate_error != 0 && advice == qbipc::detail::madvise_populate_write) return -populate_error;
         huge += advice == MADV_HUGEPAGE;
         return LinuxKernel::madvise(start, size, advice);
     }
@@ -36,7 +41,15 @@ struct PagesKernel : qbipc::LinuxKernel {
         ++locked;
         return lock_error != 0 ? -lock_error : LinuxKernel::mlock(start, size);
     }
-    static void reset() { populated = huge = locked = lock_error = 0; }
+    static int mincore(void* start, std::size_t size, unsigned char* pages) noexcept {
+        const int result = LinuxKernel::mincore(start, size, pages);
+        if (absent) std::fill_n(pages, size / 4096, static_cast<unsigned char>(0));
+        return result;
+    }
+    static void reset() {
+        populated = looked = huge = locked = lock_error = look_error = populate_error = 0;
+        absent = false;
+    }
 };
 using Ring = qbipc::BasicShmRing<qbipc::Adaptive, PagesKernel>;
 
@@ -89,8 +102,78 @@ TEST_CASE("memory that is touched comes as it is used", "[pages]") {
     auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::touched));
     auto client = connect<Ring>(service.name, with(Pages::touched));
     const int before = PagesKernel::populated;
+    const int looked = PagesKernel::looked;
     CHECK(go_round(client));
     CHECK(PagesKernel::populated > before);
+    // Nor is anything read of which nobody has made sure.
+    CHECK(PagesKernel::looked > looked);
+}
+
+TEST_CASE("pages that a peer should have allocated, and for which there is no memory, end the session", "[pages]") {
+    PagesKernel::reset();
+    Log<qbipc::EndReason> reasons;
+    const auto all = [&] {
+        return routes(qbipc::on_disconnect([&](auto& session) { reasons.add(session.reason()); }),
+                      on<Echo>([](const Echo& m, TailView<std::byte> tail) {
+                          return qbipc::Copy<Echoed>(Echoed{m.number}, tail);
+                      }));
+    };
+    auto service = run<Ring>(all(), qbipc::same_user_or_root, with(Pages::touched));
+    auto client = connect<Ring>(service.name, with(Pages::touched));
+    for (const int error : {ENOMEM, EFAULT}) {
+        PagesKernel::look_error = 0;
+        auto victim = connect<Ring>(service.name, with(Pages::touched));
+        PagesKernel::look_error = error;
+        CHECK(why(victim.call(with_tail(Echo{1}, patterned(1, 100'000)), patience)) == errc::disconnected);
+    }
+    PagesKernel::look_error = 0;
+    CHECK(reasons.wait_for(2) == std::vector{qbipc::EndReason::quota, qbipc::EndReason::quota});
+    CHECK(go_round(client));
+}
+
+TEST_CASE("pages that a service allocates in its client's place are on the account of that user", "[pages]") {
+    PagesKernel::reset();
+    Log<qbipc::EndReason> reasons;
+    auto options = with(Pages::touched);
+    options.limits.user_lane_bytes = std::size_t{256} << 10;
+    auto service = run<Ring>(routes(qbipc::on_disconnect([&](auto& session) { reasons.add(session.reason()); }),
+                                    on<Parcel>([](const Parcel&, TailView<std::byte>) {})),
+                             qbipc::same_user_or_root, options);
+    const auto send_all = [&](qbipc::Client<Ring>& client) {
+        for (std::uint64_t i = 0; i < 40; ++i)
+            if (!client.send(with_tail(Parcel{i}, patterned(1, 30'000)), patience)) return false;
+        return true;
+    };
+    auto honest = connect<Ring>(service.name, with(Pages::touched));
+    CHECK(send_all(honest));
+    PagesKernel::absent = true;
+    auto hostile = connect<Ring>(service.name, with(Pages::touched));
+    (void)send_all(hostile);
+    CHECK(reasons.wait_for(1).back() == qbipc::EndReason::quota);
+    CHECK(why(hostile.receive(no_events(), patience)) == errc::disconnected);
+    PagesKernel::absent = false;
+    CHECK(send_all(honest));
+}
+
+TEST_CASE("memory that could not be had is not on the account", "[pages]") {
+    PagesKernel::reset();
+    auto options = with(Pages::touched);
+    options.limits.user_lane_bytes = std::size_t{256} << 10;
+    auto service = run<Ring>(routes(on<Tell>([](auto& session, const Tell& m) {
+                                        for (std::uint64_t i = 0; i < m.count; ++i)
+                                            (void)session.send(with_tail(Chunk{i}, patterned(1, 60'000)));
+                                    }),
+                                    on<Ping>([](const Ping&) { return Done{}; })),
+                             qbipc::same_user_or_root, options);
+    auto client = connect<Ring>(service.name, with(Pages::touched));
+    REQUIRE(client.call(Ping{}, patience));
+    PagesKernel::populate_error = ENOMEM;
+    REQUIRE(client.send(Tell{100}));
+    REQUIRE(client.call(Ping{}, patience));
+    PagesKernel::populate_error = 0;
+    CHECK(client.call(Ping{}, patience));
+    REQUIRE(client.send(Tell{1}));
+    CHECK(client.call(Ping{}, patience));
 }
 
 TEST_CASE("one side may reserve what the other doesn't", "[pages]") {

@@ -54,22 +54,18 @@ private:
     bool alarm_set_ = false;
 };
 
-/// Announces again at the end of a scope, if by then the loop's flags were taken down, or went up the first time while
-/// nothing could be announced: an exception of a user's function may leave it too.
+/// Announces again at the end of a scope in which the loop's flags may have been taken down, or something was taken
+/// that came in one go with what is left: an exception of a user's function may leave it too.
 template <class State>
 class Announcing {
 public:
-    explicit Announcing(State& state) noexcept : state_(state), begun_(state.announcer.begun()) {}
+    explicit Announcing(State& state) noexcept : state_(state) {}
     Announcing(const Announcing&) = delete;
     Announcing& operator=(const Announcing&) = delete;
-    ~Announcing() {
-        if (due || begun_ != state_.announcer.begun()) state_.announce_again();
-    }
-    bool due = false;
+    ~Announcing() { state_.announce_again(); }
 
 private:
     State& state_;
-    bool begun_;
 };
 
 }  // namespace qbipc::detail

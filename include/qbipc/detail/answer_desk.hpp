@@ -15,6 +15,7 @@
 #include <qbipc/detail/message_receiver.hpp>
 #include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/detail/unique_function.hpp>
+#include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/memory.hpp>
 #include <qbipc/time.hpp>
@@ -105,6 +106,21 @@ public:
     void fail_all(std::error_code error) {
         const ScopeFlag now(running_);
         calls_.fail_all(error);
+    }
+
+    /// The connection has ended: the functions that still wait get what has come for them, or `disconnected`.
+    void end_all() {
+        run_put_off();
+        fail_all(make_error_code(errc::disconnected));
+    }
+    /// The same in a destructor, where what a function throws has nowhere to go. False: one threw, others may wait.
+    bool end_quietly() noexcept {
+        try {
+            end_all();
+            return true;
+        } catch (...) {
+            return false;
+        }
     }
 
     bool violated() const noexcept { return violated_ || responses_.violated(); }

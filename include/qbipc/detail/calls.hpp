@@ -55,7 +55,8 @@ class Calls {
 public:
     static constexpr std::size_t most = 4096;
 
-    Calls() = default;
+    /// `made`: calls before the first; tests begin near the end of the numbers.
+    explicit Calls(std::uint64_t made = 0) noexcept : issued_(made) {}
     Calls(const Calls&) = delete;
     Calls& operator=(const Calls&) = delete;
     ~Calls() {
@@ -66,18 +67,19 @@ public:
 
     /// A correlation for a call that is waited for at once: it has no slot.
     std::uint32_t issue() noexcept {
-        const std::uint32_t next = issued_.load(std::memory_order_relaxed) + 1;
+        const std::uint64_t next = issued_.load(std::memory_order_relaxed) + 1;
         issued_.store(next, std::memory_order_release);
-        return next;
+        return static_cast<std::uint32_t>(next);
     }
 
     /// A slot with a correlation of its own; null when all are taken. It waits from `slot->state = waiting` on.
     CallSlot* open() {
-        std::uint32_t next = issued_.load(std::memory_order_relaxed);
+        std::uint64_t next = issued_.load(std::memory_order_relaxed);
         for (std::size_t tried = 0; tried < most; ++tried) {
-            CallSlot& slot = place(++next);
+            const auto correlation = static_cast<std::uint32_t>(++next);
+            CallSlot& slot = place(correlation);
             if (slot.state.load(std::memory_order_acquire) != CallSlot::vacant) continue;
-            slot.correlation = next;
+            slot.correlation = correlation;
             issued_.store(next, std::memory_order_release);
             return &slot;
         }
@@ -123,9 +125,11 @@ public:
         return slot.correlation == correlation ? &slot : nullptr;
     }
 
-    /// Whether such a call was ever made; ids are compared by distance, for they wrap.
+    /// Whether such a call was made, among the last 2^31: numbers are compared by distance, for they wrap.
     bool was_issued(std::uint32_t correlation) const noexcept {
-        return static_cast<std::int32_t>(issued_.load(std::memory_order_acquire) - correlation) >= 0;
+        const std::uint64_t issued = issued_.load(std::memory_order_acquire);
+        const std::uint32_t distance = static_cast<std::uint32_t>(issued) - correlation;
+        return distance < issued && distance < std::uint32_t{1} << 31;
     }
 
     /// The answer of a found slot has come, and a function waits for it: the function, which is the caller's to run.
@@ -247,7 +251,9 @@ private:
         std::uint32_t expected = CallSlot::waiting;
         if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return;
         if (!has_function(slot) || slot.deadline.load(std::memory_order_relaxed) > now.time_since_epoch().count()) {
-            slot.state.store(CallSlot::waiting, std::memory_order_release);
+            expected = CallSlot::filling;
+            if (!slot.state.compare_exchange_strong(expected, CallSlot::waiting, std::memory_order_acq_rel))
+                vacate(slot);  // dropped meanwhile
             return;
         }
         auto then = take_function(slot);
@@ -266,7 +272,7 @@ private:
         }
     }
 
-    std::atomic<std::uint32_t> issued_{0};
+    std::atomic<std::uint64_t> issued_;        ///< as many calls were made; a number is the lower half
     std::atomic<std::uint32_t> functions_{0};  ///< slots that wait with a function
     std::atomic<Clock::rep> nearest_{never};
     std::array<std::atomic<Chunk*>, most / chunk_size> chunks_{};

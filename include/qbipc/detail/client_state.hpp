@@ -45,7 +45,7 @@ public:
     ~ClientState() {
         if (end.ended() == errc::used_after_fork) return;
         disconnect();
-        while (!end_functions_quietly()) {
+        while (!answers.end_quietly()) {
         }
     }
 
@@ -54,21 +54,6 @@ public:
         if (end.ended()) return;
         (void)flush(linger);
         end.shutdown();
-    }
-
-    /// After disconnect(): the functions that still wait get what has come for them, or `disconnected`.
-    void end_functions() {
-        answers.run_put_off();
-        answers.fail_all(make_error_code(errc::disconnected));
-    }
-    /// The same in a destructor, where what a function throws has nowhere to go. False: one threw, others may wait.
-    bool end_functions_quietly() noexcept {
-        try {
-            end_functions();
-            return true;
-        } catch (...) {
-            return false;
-        }
     }
 
     // ---- sending
@@ -125,10 +110,11 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
-        if (answers.crowded() && !split && !answers.looking()) answers.run_put_off();
+        if (!split && answers.crowded() && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
-        for (Backoff backoff; slot == nullptr; slot = calls->open())
-            if (auto stop = wait_for_slot(limit, backoff)) return stop;
+        bool again = false;
+        for (Backoff backoff; slot == nullptr; slot = calls->open(), again = true)
+            if (auto stop = wait_for_slot(limit, backoff, again)) return stop;
         const std::uint32_t correlation = slot->correlation;
         const auto deadline = limit.deadline().at();
         (void)calls->await(*slot, std::move(then), deadline);
@@ -155,10 +141,11 @@ public:
         if (answers.looking()) [[unlikely]]
             return errc::would_recurse;
         CallWaiter me(answers.waiters(), correlation);
-        Announcing afterwards(*this);
+        const Announcing afterwards(*this);
+        bool waited = false;
         for (;;) {
             std::size_t frames = Desk::frames_per_look;
-            if (violated()) [[unlikely]]
+            if (distrusted()) [[unlikely]]
                 return find_out();
             if (answers.take_own(me, frames, use)) return {};
             if (me.done()) {  // an inner call came across it
@@ -166,7 +153,7 @@ public:
                 answers.show(me.message(), use);
                 return {};
             }
-            auto stop = wait_for_more(afterwards, frames == 0, Interest{Lane::responses, {}}, Party::whole, limit);
+            auto stop = wait_for_more(waited, frames == 0, Interest{Lane::responses, {}}, Party::whole, limit);
             if (stop && !me.done()) return stop;
         }
     }
@@ -174,7 +161,8 @@ public:
     /// Waits until a slot is done.
     ErrorCode await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
         if (answers.looking()) return errc::would_recurse;
-        Announcing afterwards(*this);
+        const Announcing afterwards(*this);
+        bool waited = false;
         for (;;) {
             Interest interest{Lane::responses, {}};
             if (!split && requests.has_rest()) [[unlikely]] {  // of the very call, perhaps
@@ -185,7 +173,7 @@ public:
             if (slot.state.load(std::memory_order_acquire) != CallSlot::done && distrusted()) return find_out();
             const bool more = !answers.take();
             if (slot.state.load(std::memory_order_acquire) == CallSlot::done) return {};
-            if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return stop;
+            if (auto stop = wait_for_more(waited, more, interest, party, limit)) return stop;
         }
     }
 
@@ -193,8 +181,7 @@ public:
     template <class Peer, class Selector>
     Result<std::size_t> dispatch(Peer& peer, Selector& selector, std::size_t budget) {
         if (occupied()) return fail(why_not_here());
-        Announcing afterwards(*this);
-        afterwards.due = true;
+        const Announcing afterwards(*this);
         if (announcer.begun()) {
             end.quiet();
             announcer.quiet();
@@ -207,7 +194,8 @@ public:
     template <class Peer, class Selector>
     Result<std::size_t> receive(Peer& peer, Selector& selector, Party party, TimeLimit limit) {
         if (occupied()) return fail(why_not_here());
-        Announcing afterwards(*this);
+        const Announcing afterwards(*this);
+        bool waited = false;
         for (std::size_t taken = 0;;) {
             bool more = false;
             const auto count = take_in(peer, selector, Desk::frames_per_look, more);
@@ -222,7 +210,7 @@ public:
                 if (may_rest<T> && stream_.due() && !limit.is_zero()) stream_.rest();
                 Interest interest{Lane::responses | Lane::events, {}};
                 if (!split && requests.has_rest()) interest.room = Lane::requests;
-                if (auto stop = wait_for_more(afterwards, more, interest, party, limit)) return fail(stop);
+                if (auto stop = wait_for_more(waited, more, interest, party, limit)) return fail(stop);
             }
         }
     }
@@ -232,6 +220,14 @@ public:
         if (auto error = announcer.make(end.descriptors())) return fail(error);
         if (announcer.begin()) announce_again();
         return announcer.fd();
+    }
+
+    /// From here on two threads. The flag of a rest that the loop was told of is the sending one's from now on.
+    void begin_split() noexcept {
+        (void)announcer.make(end.descriptors());
+        if (announcer.begun()) end.quiet();
+        split = true;
+        announce_again();
     }
 
     /// Why nothing more will come, or no error.
@@ -281,10 +277,10 @@ private:
         const ScopeFlag now(dispatching_);
         const std::error_code ended = end.ended();  // before the lanes: what came before it is still there to be taken
         if (!split && requests.has_rest()) (void)requests.flush(end);
-        more = !answers.take(budget);
+        const bool none = distrusted();
+        more = !none && !answers.take(budget);
         answers.expire();
         std::size_t count = 0, frames = budget;
-        const bool none = distrusted();
         for (ReceivedMessage message; !none && !violated() && events.next(end, message, frames); ++count) {
             const MessageRelease release(events, end);
             event_count.took(message.header.correlation);
@@ -310,18 +306,17 @@ private:
     }
 
     /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
-    ErrorCode wait_for_more(Announcing& afterwards, bool more, const Interest& interest, Party party,
-                            TimeLimit& limit) {
+    ErrorCode wait_for_more(bool& waited, bool more, const Interest& interest, Party party, TimeLimit& limit) {
         if ((more || answers.has_put_off()) && !violated()) [[unlikely]] {
             answers.expire();
             return limit.deadline().passed() ? ErrorCode(errc::timed_out) : ErrorCode();
         }
-        const bool waited = std::exchange(afterwards.due, true);
+        const bool before = std::exchange(waited, true);
         if (auto ended = find_out()) {
             answers.fail_all(ended);
             return ended;
         }
-        if (waited && limit.deadline().passed()) return errc::timed_out;  // woken for nothing, perhaps without end
+        if (before && limit.deadline().passed()) return errc::timed_out;  // woken for nothing, perhaps without end
         return wait(interest, party, limit);
     }
 
@@ -335,22 +330,23 @@ private:
     }
 
     ErrorCode wait_while_sending(LaneSet room, TimeLimit& limit) {
+        const Announcing afterwards(*this);
         Interest interest{{}, room};
         if (!answers.looking()) {
             const ScopeFlag now(answers.sending());
             if (!answers.take_in_time(limit)) return errc::timed_out;
             interest.frames = Lane::responses;
         }
-        const auto stop = ErrorCode(end.wait(interest, Party::whole, limit, -1));
-        announce_again();
-        return stop;
+        return ErrorCode(end.wait(interest, Party::whole, limit, -1));
     }
 
     /// So many calls are outstanding that there is no slot. A sending half can't be woken by the other one's thread: it
-    /// looks again.
-    ErrorCode wait_for_slot(TimeLimit& limit, Backoff& backoff) {
+    /// looks again. `again`: what came since made no slot vacant.
+    ErrorCode wait_for_slot(TimeLimit& limit, Backoff& backoff, bool again) {
         if (auto error = split ? end.ended() : find_out()) return error;
+        if ((split || again) && limit.deadline().passed()) return errc::timed_out;
         if (!split) {
+            const Announcing afterwards(*this);
             if (answers.looking()) return errc::would_recurse;  // only answers make a slot vacant
             const ScopeFlag now(answers.sending());
             const std::uint64_t before = answers.taken() + answers.late();
@@ -358,7 +354,6 @@ private:
             if (answers.taken() + answers.late() != before) return {};
             return wait_while_sending({}, limit);
         }
-        if (limit.deadline().passed()) return errc::timed_out;
         pause_until<KernelOf<T>>(limit.deadline(), backoff.next());
         return {};
     }

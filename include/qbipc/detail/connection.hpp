@@ -96,7 +96,8 @@ public:
             throw;
         }
         if (error) [[unlikely]] {
-            if (error != errc::disconnected) (void)reply_error(call, error);
+            (void)reply_error(call,
+                              error);  // which a build() function may have given: the code says nothing of this end
             return error;
         }
         if (responses.has_rest()) [[unlikely]] {

@@ -42,7 +42,8 @@ public:
     bool grow(std::size_t size, std::size_t keep) noexcept {
         if (size <= size_) return true;
         static_assert(__STDCPP_DEFAULT_NEW_ALIGNMENT__ >= 16);
-        std::unique_ptr<std::byte[]> larger(new (std::nothrow) std::byte[size]);
+        // Zeros: what a user's function leaves unwritten in its place goes out as it is.
+        std::unique_ptr<std::byte[]> larger(new (std::nothrow) std::byte[size]());
         if (!larger) return false;
         if (keep != 0) std::memcpy(larger.get(), bytes_.get(), keep);
         bytes_ = std::move(larger);

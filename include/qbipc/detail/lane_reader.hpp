@@ -6,6 +6,7 @@
 // after the frame before it was acquired, so nothing old can be taken for a frame. The rules are in lane_writer.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -26,9 +27,14 @@ template <MemoryPolicy Memory>
 class LaneReader {
 public:
     LaneReader() noexcept = default;
-    /// `data`: the peer's lane, only ever read; `credit`: one's own word.
+    /// `data`: the peer's lane, only ever read; `credit`: one's own word; `present`: so much of the lane's memory is
+    /// there for certain.
+    LaneReader(const std::byte* data, const LaneShape& shape, std::uint64_t* credit, std::uint64_t present) noexcept
+        : data_(data), mask_(shape.size - 1), credit_(credit), shape_(shape) {
+        present_to(present);
+    }
     LaneReader(const std::byte* data, const LaneShape& shape, std::uint64_t* credit) noexcept
-        : data_(data), mask_(shape.size - 1), credit_(credit), shape_(shape) {}
+        : LaneReader(data, shape, credit, shape.size) {}
 
     /// The next frame, if there is one; it stays until release(). Finding the lane empty shows credit. A marker is
     /// passed on the way, at most one for each call: a second would stand at the lane's start, where none may. The
@@ -48,8 +54,8 @@ public:
         // The lower half of the first word: size, and reserved bits that make it larger than any frame may be.
         const std::uint64_t span = frame_span(first & 0xffff'ffff);
         const auto kind = static_cast<Kind>(first >> 32 & 0xff);
-        if (span > shape_.largest || at + span > shape_.size || kind == Kind{} || kind == Kind::wrap) [[unlikely]]
-            return violation();
+        if (span > shape_.largest || at + span > sure_ || kind == Kind{} || kind == Kind::wrap) [[unlikely]]
+            return unusual(at, span, kind);
         if (span > stop_ - tail_) [[unlikely]]
             return nothing();
         span_ = span;
@@ -98,6 +104,21 @@ public:
         if (stop_ == for_ever) stop_ = tail_ + shape_.size;
     }
 
+    /// peek() found a frame in memory that nobody has made sure of, and gave nothing. The peer should have: where it
+    /// has not, to look at it is to allocate it, or SIGBUS. present_to() once it is there, or stop_here().
+    bool wants_memory() const noexcept { return wanted_ > present_; }
+    std::uint64_t present() const noexcept { return present_; }
+    void present_to(std::uint64_t present) noexcept {
+        present_ = present;
+        sure_ = present < shape_.size ? present - line : shape_.size;  // the word behind a frame is looked at, too
+    }
+    /// Nothing more is given.
+    void stop_here() noexcept {
+        wanted_ = 0;
+        stop_ = tail_;
+        present_to(shape_.size);
+    }
+
     /// The peer published something that no writer would; sticky.
     bool violated() const noexcept { return violated_; }
 
@@ -119,8 +140,12 @@ private:
         return false;
     }
 
-    [[gnu::noinline]] bool violation() noexcept {
+    [[gnu::noinline]] bool unusual(std::uint64_t at, std::uint64_t span, Kind kind) noexcept {
         span_ = 0;
+        if (span <= shape_.largest && at + span <= shape_.size && kind != Kind{} && kind != Kind::wrap) {
+            wanted_ = std::min(at + span + line, shape_.size);
+            return false;
+        }
         violated_ = true;
         stop_ = tail_;
         return false;
@@ -132,6 +157,9 @@ private:
     std::uint64_t announced_ = 0;    ///< the credit last shown by show_credit()
     std::uint64_t span_ = 0;         ///< of the frame that peek() gave last
     std::uint64_t stop_ = for_ever;  ///< nothing that ends beyond is given
+    std::uint64_t sure_ = 0;         ///< a frame that ends here, and the word behind it, are in memory that is there
+    std::uint64_t present_ = 0;      ///< the lane's memory up to here is there
+    std::uint64_t wanted_ = 0;       ///< and should be up to here
     std::uint64_t* credit_ = nullptr;
     LaneShape shape_;
     bool fresh_ = false;

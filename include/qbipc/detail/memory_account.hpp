@@ -44,6 +44,12 @@ public:
         held_ += bytes;
         return true;
     }
+    /// What take() gave, and was not used after all.
+    void give_back(std::size_t bytes) noexcept {
+        if (account_ == nullptr) return;
+        account_->give_back(bytes);
+        held_ -= bytes;
+    }
     /// Gives all of it back: the account is about to go.
     void close() noexcept {
         if (account_ != nullptr) std::exchange(account_, nullptr)->give_back(std::exchange(held_, 0));

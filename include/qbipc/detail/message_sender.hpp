@@ -91,7 +91,7 @@ public:
                 if (Outgoing<X>::size(x) > end.max_message()) return ErrorCode(errc::message_too_large);
                 std::vector<std::byte> whole(Outgoing<X>::size(x));
                 const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
-                if (!used) return used.error();
+                if (!used) return of_user(used.error());
                 whole.resize(*used);
                 return send_or_keep(end, Serialized{whole}, header, limit);
             }
@@ -171,15 +171,18 @@ private:
             return end.refused(lane);
         if constexpr (Outgoing<X>::built) {
             const Result<std::size_t> used = build_in(end, x, to);
-            // Here lane_full means that there is no room; what the user's function says is its own affair.
-            if (!used)
-                return used.error() == errc::lane_full ? ErrorCode(errc::handler_failed) : ErrorCode(used.error());
+            if (!used) return of_user(used.error());
             header.size = static_cast<std::uint32_t>(*used);
         } else {
             header.size = static_cast<std::uint32_t>(Outgoing<X>::write(x, to, way_into(end)));
         }
         end.commit(lane, header);
         return {};
+    }
+
+    /// Here lane_full means that there is no room; what the user's function says is its own affair.
+    static ErrorCode of_user(const std::error_code& error) noexcept {
+        return error == errc::lane_full ? ErrorCode(errc::handler_failed) : ErrorCode(error);
     }
 
     /// Runs the user's function; whatever way it ends, the place in the lane isn't lost.
@@ -208,7 +211,7 @@ private:
             }
             std::vector<std::byte> whole(size);
             const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
-            if (!used) return used.error();
+            if (!used) return of_user(used.error());
             whole.resize(*used);
             const Serialized message{whole};
             if (fits_frame<Serialized>(end, *used)) return send_short(end, message, header, wait);
@@ -271,7 +274,7 @@ private:
         if constexpr (Outgoing<X>::built) {
             std::vector<std::byte> whole(size);
             const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
-            if (!used) return used.error();
+            if (!used) return of_user(used.error());
             whole.resize(*used);
             const Serialized message{whole};
             return append(message, {header, *used, 0, !fits_frame<Serialized>(end, *used), false});

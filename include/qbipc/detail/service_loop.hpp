@@ -279,6 +279,7 @@ private:
                 return used;
             }
             if (ended) {
+                connection.end.drain();  // a goodbye may lie behind the bell that couldn't be rung any more
                 connection.finish(connection.why_ended());
                 return used;
             }

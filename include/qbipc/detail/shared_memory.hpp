@@ -5,6 +5,8 @@
 // good; F_SEAL_FUTURE_WRITE makes whoever maps an area later a reader. Nothing has a name: nothing is left behind.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +32,7 @@ namespace qbipc::detail {
 
 // Not in every libc's headers that this is built with.
 inline constexpr unsigned memfd_noexec_seal = 0x0008;
+inline constexpr int madvise_populate_read = 22;
 inline constexpr int madvise_populate_write = 23;
 
 /// Seals of the client's area until its ack; then it gets the others too.
@@ -124,14 +127,26 @@ public:
 
     /// Makes the kernel find pages for [from, from + size): an error now instead of SIGBUS at the first touch.
     /// Errors: not_supported (kernels before 5.14); ENOMEM, or what the kernel says.
-    std::error_code populate(std::size_t from, std::size_t size) const noexcept {
+    std::error_code populate(std::size_t from, std::size_t size, Access access = Access::write) const noexcept {
         const auto page = static_cast<std::size_t>(Region::get_page_size());
         const std::size_t begin = from / page * page;
-        const int error = Kernel::madvise(data() + begin, from + size - begin, madvise_populate_write);
+        const int advice = access == Access::write ? madvise_populate_write : madvise_populate_read;
+        const int error = Kernel::madvise(data() + begin, from + size - begin, advice);
         if (error == -EINVAL) return errc::not_supported;
         // EFAULT and EHWPOISON are what would have been SIGBUS.
         if (error == -EFAULT) return std::make_error_code(std::errc::not_enough_memory);
         return error < 0 ? std::error_code(-error, std::system_category()) : std::error_code();
+    }
+
+    /// How many bytes of [from, from + size), some pages at most, nobody has allocated yet; or has had to lend to swap.
+    std::size_t missing(std::size_t from, std::size_t size) const noexcept {
+        const auto page = static_cast<std::size_t>(Region::get_page_size());
+        const std::size_t begin = from / page * page;
+        std::array<unsigned char, 32> there{};
+        const std::size_t pages = std::min((from + size - begin + page - 1) / page, there.size());
+        if (Kernel::mincore(data() + begin, pages * page, there.data()) < 0) return 0;
+        const auto missing = std::count_if(there.data(), there.data() + pages, [](auto one) { return (one & 1) == 0; });
+        return static_cast<std::size_t>(missing) * page;
     }
 
     /// Advice, from now on; kernels that know of no huge pages for shared memory ignore it.

@@ -13,6 +13,7 @@
 #include <qbipc/detail/bell.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/greeting.hpp>
+#include <qbipc/detail/hearing.hpp>
 #include <qbipc/detail/memory_account.hpp>
 #include <qbipc/detail/ring_bell.hpp>
 #include <qbipc/detail/shared_memory.hpp>
@@ -40,47 +41,6 @@ struct ShmParts {
     Credentials peer;
     ForkGuard guard;
 };
-
-/// What one look at a socket brought.
-struct Heard {
-    bool bells = false;  ///< something was read
-    bool ack = false;    ///< its first byte was the ack
-    bool bye = false;
-    bool gone = false;
-    bool violation = false;
-};
-
-/// One recv, however much more there may be: a peer that floods the socket costs one call per turn, and stays readable.
-template <class Kernel>
-Heard hear(int socket) noexcept {
-    Heard heard;
-    std::array<std::byte, 512> bytes;
-    const auto count = Kernel::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (count == -EAGAIN) return heard;
-    if (count <= 0) {
-        heard.gone = true;
-        return heard;
-    }
-    heard.bells = true;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count) && !heard.bye; ++i) {
-        switch (static_cast<Signal>(bytes[i])) {
-            case Signal::bell:
-                break;
-            case Signal::bye:
-                heard.bye = heard.gone = true;
-                break;
-            case Signal::ack:
-                if (i == 0) {
-                    heard.ack = true;
-                    break;
-                }
-                [[fallthrough]];
-            default:
-                heard.violation = true;
-        }
-    }
-    return heard;
-}
 
 /// The part of TransportEnd, for ShmRing. The fast paths are a handful of instructions on private cursors and one
 /// shared line; what happens seldom is out of line.
@@ -282,7 +242,8 @@ private:
     void set_in(Lane lane, const LaneShape& shape, std::uint64_t data, std::uint64_t credit, std::uint64_t asleep,
                 std::uint64_t wants_room) noexcept {
         ReceivingLane<Memory>& in = in_of(lane);
-        in.reader = LaneReader<Memory>(peers_.data() + data, shape, word(own_, credit));
+        in.reader = LaneReader<Memory>(peers_.data() + data, shape, word(own_, credit), ready_at_start);
+        in.at = data;
         in.asleep = Sleeper<Memory>(word(own_, asleep));
         in.wants_room = Ringer<Memory>(word(peers_, wants_room));
     }
@@ -337,6 +298,8 @@ private:
             out.refused = pages_.take(count) ? own_.populate(out.at + from, count) : errc::over_quota;
             if (out.refused == errc::over_quota)
                 end(errc::over_quota);  // it would find no room, and nobody to make some
+            else if (out.refused)
+                pages_.give_back(count);  // it may be tried again
             if (out.refused) return nullptr;
             out.writer.populated_to(from + count);
             if (std::byte* const place = out.writer.reserve(size)) return place;
@@ -350,8 +313,31 @@ private:
         return nullptr;
     }
 
+    [[gnu::noinline, gnu::cold]] bool peek_surely(ReceivingLane<Memory>& in, Frame& frame) noexcept {
+        while (!in.reader.peek(frame)) {
+            if (!in.reader.wants_memory()) return false;
+            make_sure_of(in);
+        }
+        return true;
+    }
+
+    /// Has the kernel find the next pages of a peer's lane. An honest peer has allocated them before it wrote there,
+    /// and this is done in a moment; what a service has to allocate in its place is on the account of that user.
+    [[gnu::noinline, gnu::cold]] void make_sure_of(ReceivingLane<Memory>& in) noexcept {
+        const std::uint64_t from = in.reader.present();
+        const std::uint64_t count = populate_step - from % populate_step;
+        const std::size_t missing = side == Side::service ? peers_.missing(in.at + from, count) : 0;
+        if (pages_.take(missing)) {
+            if (!peers_.populate(in.at + from, count, Access::read)) return in.reader.present_to(from + count);
+            pages_.give_back(missing);
+        }
+        in.reader.stop_here();
+        end(errc::over_quota);
+    }
+
     /// What is out of the way of a message that is there.
     [[gnu::noinline]] bool found_nothing(ReceivingLane<Memory>& in, Frame& frame) noexcept {
+        if (in.reader.wants_memory() && peek_surely(in, frame)) return true;
         if (in.reader.take_shown()) credit_shown(in);
         if (standing_.broken() || in.reader.violated()) [[unlikely]]
             return peek_last(in, frame);
@@ -361,7 +347,7 @@ private:
     /// The lane is empty, and no more will be sent: but something may have been published between the look and the end.
     [[gnu::noinline, gnu::cold]] bool peek_last(ReceivingLane<Memory>& in, Frame& frame) noexcept {
         in.reader.end_after_one_lap();
-        if (in.reader.peek(frame)) return true;
+        if (peek_surely(in, frame)) return true;
         if (in.reader.violated())
             violation();
         else

@@ -19,6 +19,7 @@ namespace qbipc::detail {
 template <MemoryPolicy Memory>
 struct alignas(64) ReceivingLane {
     LaneReader<Memory> reader;
+    std::uint64_t at = 0;  ///< where the lane begins in its area
     Sleeper<Memory> asleep;
     Ringer<Memory> wants_room;
 };

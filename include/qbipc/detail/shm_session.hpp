@@ -114,7 +114,10 @@ Result<ShmParts<Kernel>> enter_shm_session(Welcome& welcome, const Options& opti
     if (!own) return fail(own.error());
     auto peers = Mapping<Kernel>::make(service_area.get(), reply.areas.service_size, Access::read, guard);
     if (!peers) return fail(peers.error());
-    if (const auto error = own->populate(0, static_cast<std::size_t>(area_header) + ready_at_start)) return fail(error);
+    const auto start = static_cast<std::size_t>(area_header) + ready_at_start;
+    if (const auto error = own->populate(0, start)) return fail(error);
+    if (const auto error = peers->populate(0, start, Access::read)) return fail(error);
+    if (const auto error = peers->populate(reply.areas.lane_at[2], ready_at_start, Access::read)) return fail(error);
     const auto populated = prepare_pages<Kernel>(options, lane, *own, *peers);
     if (!populated) return fail(populated.error());
 
