@@ -6,7 +6,6 @@
 // after the frame before it was acquired, so nothing old can be taken for a frame. The rules are in lane_writer.hpp.
 #pragma once
 
-#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -106,15 +105,17 @@ public:
 
     /// peek() found a frame in memory that nobody has made sure of, and gave nothing. The peer should have: where it
     /// has not, to look at it is to allocate it, or SIGBUS. present_to() once it is there, or stop_here().
-    bool wants_memory() const noexcept { return wanted_ > present_; }
+    bool wants_memory() const noexcept { return stuck_ && !violated_; }
+    /// Wants memory, or was violated.
+    bool stuck() const noexcept { return stuck_; }
     std::uint64_t present() const noexcept { return present_; }
     void present_to(std::uint64_t present) noexcept {
         present_ = present;
+        stuck_ = violated_;
         sure_ = present < shape_.size ? present - line : shape_.size;  // the word behind a frame is looked at, too
     }
     /// Nothing more is given.
     void stop_here() noexcept {
-        wanted_ = 0;
         stop_ = tail_;
         present_to(shape_.size);
     }
@@ -142,10 +143,8 @@ private:
 
     [[gnu::noinline]] bool unusual(std::uint64_t at, std::uint64_t span, Kind kind) noexcept {
         span_ = 0;
-        if (span <= shape_.largest && at + span <= shape_.size && kind != Kind{} && kind != Kind::wrap) {
-            wanted_ = std::min(at + span + line, shape_.size);
-            return false;
-        }
+        stuck_ = true;
+        if (span <= shape_.largest && at + span <= shape_.size && kind != Kind{} && kind != Kind::wrap) return false;
         violated_ = true;
         stop_ = tail_;
         return false;
@@ -159,11 +158,11 @@ private:
     std::uint64_t stop_ = for_ever;  ///< nothing that ends beyond is given
     std::uint64_t sure_ = 0;         ///< a frame that ends here, and the word behind it, are in memory that is there
     std::uint64_t present_ = 0;      ///< the lane's memory up to here is there
-    std::uint64_t wanted_ = 0;       ///< and should be up to here
     std::uint64_t* credit_ = nullptr;
     LaneShape shape_;
     bool fresh_ = false;
     bool violated_ = false;
+    bool stuck_ = false;
 };
 
 }  // namespace qbipc::detail

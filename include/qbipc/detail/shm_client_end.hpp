@@ -140,7 +140,10 @@ private:
         const Heard heard = hear<Kernel>(socket);
         if (heard.bells) who.bells.drained();
         if (heard.bye) standing_.heard_bye();
-        if (heard.violation || heard.ack) return this->violation();
+        if (heard.violation || heard.ack) {
+            if (receiving) this->each_in([](Lane, auto& in) { in.reader.stop_here(); });  // nothing more of who cheats
+            return this->violation();
+        }
         if (!heard.gone) return;
         if (receiving)
             this->hang_up();

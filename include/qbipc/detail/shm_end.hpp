@@ -337,10 +337,9 @@ private:
 
     /// What is out of the way of a message that is there.
     [[gnu::noinline]] bool found_nothing(ReceivingLane<Memory>& in, Frame& frame) noexcept {
-        if (in.reader.wants_memory() && peek_surely(in, frame)) return true;
         if (in.reader.take_shown()) credit_shown(in);
-        if (standing_.broken() || in.reader.violated()) [[unlikely]]
-            return peek_last(in, frame);
+        if (standing_.broken() || in.reader.stuck()) [[unlikely]]
+            return standing_.broken() || in.reader.violated() ? peek_last(in, frame) : peek_surely(in, frame);
         return false;
     }
 
