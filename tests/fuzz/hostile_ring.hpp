@@ -71,11 +71,15 @@ public:
         auto& reader = this->in_of(lane).reader;
         const std::uint64_t before = reader.taken();
         const bool was_violated = reader.violated();
+        using Mapped = detail::Mapping<ScriptedKernel>;
+        const unsigned made_sure = Mapped::made_sure;
         Memory::begin_decision();
         Memory::message_over();
         const bool there = Base::peek(lane, frame);
-        // A lane found empty, or broken, is looked at once more after the end: that is another decision.
-        expect(this->Shm::standing_.broken() || reader.violated() || !Memory::looked_twice(),
+        // A lane found empty, or broken, is looked at once more after the end, and one whose memory was not sure to be
+        // there once it is: those are other decisions.
+        expect(this->Shm::standing_.broken() || reader.violated() || made_sure != Mapped::made_sure ||
+                   !Memory::looked_twice(),
                "a word of a frame was loaded twice");
         expect(reader.taken() - before < lane_size, "a look moved the cursor by a lap");
         if (!there) return false;

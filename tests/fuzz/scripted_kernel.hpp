@@ -430,6 +430,7 @@ class qbipc::detail::Mapping<qbipc::fuzz::ScriptedKernel> {
 public:
     static inline std::byte* next_writable = nullptr;
     static inline std::byte* next_readable = nullptr;
+    static inline unsigned made_sure = 0;  ///< times that memory was populated for reading
     static constexpr std::size_t most = 4096 + 2 * min_lane;
 
     Mapping() noexcept = default;
@@ -443,6 +444,7 @@ public:
     std::size_t size() const noexcept { return size_; }
     std::error_code populate(std::size_t, std::size_t, Access access = Access::write) const noexcept {
         const int advice = access == Access::write ? madvise_populate_write : madvise_populate_read;
+        made_sure += access == Access::read;
         const int error = fuzz::ScriptedKernel::madvise(nullptr, 0, advice);
         return error < 0 ? std::make_error_code(std::errc::not_enough_memory) : std::error_code();
     }
