@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // Nobody keeps the other busy for ever, and a function that throws or does something unusual loses nothing.
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -354,3 +357,46 @@ TEMPLATE_LIST_TEST_CASE("a client told to wait for its service gets it once it i
     CHECK(coming.get());
 }
 #endif
+
+namespace {
+
+std::atomic<bool> babbling = false;
+
+/// A transport whose service can be made to answer a call again and again that was answered long ago.
+template <qbipc::TransportPolicy T>
+struct Babbling : T {
+    struct ClientEnd : T::ClientEnd {
+        explicit ClientEnd(typename T::ClientEnd end) : T::ClientEnd(std::move(end)) {}
+        bool peek(qbipc::Lane lane, qbipc::Frame& frame) {
+            if (!babbling || lane != qbipc::Lane::responses) return T::ClientEnd::peek(lane, frame);
+            static constexpr std::array<std::byte, sizeof(Number)> payload{};
+            frame.header = qbipc::Header{.size = sizeof(Number), .kind = qbipc::Kind::answer, .correlation = 1};
+            frame.payload = payload.data();
+            return true;
+        }
+        void release(qbipc::Lane lane) {
+            if (!babbling || lane != qbipc::Lane::responses) T::ClientEnd::release(lane);
+        }
+    };
+    static qbipc::Result<ClientEnd> connect(const qbipc::Address& address, const qbipc::Options& options,
+                                            qbipc::TimeLimit limit, qbipc::CredentialCheck check) {
+        return T::connect(address, options, limit, check).map([](auto&& end) { return ClientEnd(std::move(end)); });
+    }
+};
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("late answers without end keep no start() that waits for a slot past its limit", "[bounds]",
+                        Transports) {
+    using T = Babbling<TestType>;
+    Kept kept;
+    auto service = step<T>(keeping(kept));
+    auto client = service.connect();
+    service.while_turning([&] { return client.call(Double{1}, patience); });
+    auto all = start_all(service, client);
+    babbling = true;
+    const auto begun = std::chrono::steady_clock::now();
+    CHECK(why(client.start(Later{1}, 100ms, [](qbipc::Result<Number>) {})) == errc::timed_out);
+    CHECK(std::chrono::steady_clock::now() - begun < patience);
+    babbling = false;
+}
