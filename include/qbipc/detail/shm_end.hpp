@@ -314,11 +314,11 @@ private:
     }
 
     [[gnu::noinline, gnu::cold]] bool peek_surely(ReceivingLane<Memory>& in, Frame& frame) noexcept {
-        while (!in.reader.peek(frame)) {
-            if (!in.reader.wants_memory()) return false;
-            make_sure_of(in);
-        }
-        return true;
+        do {
+            if (in.reader.wants_memory()) make_sure_of(in);
+            if (in.reader.peek(frame)) return true;
+        } while (in.reader.wants_memory());
+        return false;
     }
 
     /// Has the kernel find the next pages of a peer's lane. An honest peer has allocated them before it wrote there,
