@@ -126,8 +126,8 @@ FAULTS = [
     Fault(
         "a build() function's 'disconnected' is taken for the session's",
         CONNECTION,
-        "(void)reply_error(call, error);  // which",
-        "if (error != errc::disconnected) (void)reply_error(call, error);  // which",
+        "            (void)reply_error(call, error);\n",
+        "            if (error != errc::disconnected) (void)reply_error(call, error);\n",
         Cases("conformance/answers.cpp", "whatever a build() function gives is an answer, 'disconnected' of somebody else's too"),
     ),
     Fault(

@@ -192,12 +192,6 @@ ORDERINGS = [
         "",
     ),
     (
-        "credit isn't announced before a client's sleep",
-        "shm_client_end",
-        "                if (receiving) this->announce_credit();\n",
-        "",
-    ),
-    (
         "no fence before a client's sleep",
         "shm_client_end",
         """                Memory::fence();

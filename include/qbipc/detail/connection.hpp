@@ -96,8 +96,8 @@ public:
             throw;
         }
         if (error) [[unlikely]] {
-            (void)reply_error(call,
-                              error);  // which a build() function may have given: the code says nothing of this end
+            // A build() function may have given it: the code says nothing of this end.
+            (void)reply_error(call, error);
             return error;
         }
         if (responses.has_rest()) [[unlikely]] {
