@@ -223,7 +223,7 @@ public:
     }
 
     /// From here on two threads. The flag of a rest that the loop was told of is the sending one's from now on.
-    void begin_split() noexcept {
+    void begin_split() {
         (void)announcer.make(end.descriptors());
         if (announcer.begun()) end.quiet();
         split = true;
