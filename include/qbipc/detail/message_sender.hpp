@@ -89,11 +89,9 @@ public:
             // What doesn't go into one frame lies in private memory anyway: built there once, with room or without.
             if (!fits_frame<X>(end, Outgoing<X>::size(x))) {
                 if (Outgoing<X>::size(x) > end.max_message()) return ErrorCode(errc::message_too_large);
-                std::vector<std::byte> whole(Outgoing<X>::size(x));
-                const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
-                if (!used) return of_user(used.error());
-                whole.resize(*used);
-                return send_or_keep(end, Serialized{whole}, header, limit);
+                const auto whole = build_whole(x, Outgoing<X>::size(x));
+                if (!whole) return of_user(whole.error());
+                return send_or_keep(end, Serialized{*whole}, header, limit);
             }
         }
         if (pending_) (void)flush(end);
@@ -185,6 +183,16 @@ private:
         return error == errc::lane_full ? ErrorCode(errc::handler_failed) : ErrorCode(error);
     }
 
+    /// What goes in pieces, or waits, is built in private memory. The error is the user's function's.
+    template <class X>
+    static Result<std::vector<std::byte>> build_whole(const X& x, std::size_t size) {
+        std::vector<std::byte> whole(size);
+        const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
+        if (!used) return fail(used.error());
+        whole.resize(*used);
+        return whole;
+    }
+
     /// Runs the user's function; whatever way it ends, the place in the lane isn't lost.
     template <class X>
     Result<std::size_t> build_in(End& end, const X& x, std::byte* to) {
@@ -209,13 +217,11 @@ private:
                     return end.refused(lane);
                 end.cancel(lane);
             }
-            std::vector<std::byte> whole(size);
-            const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
-            if (!used) return of_user(used.error());
-            whole.resize(*used);
-            const Serialized message{whole};
-            if (fits_frame<Serialized>(end, *used)) return send_short(end, message, header, wait);
-            return send_row(end, message, header, *used, wait, keep_rest);
+            const auto whole = build_whole(x, size);
+            if (!whole) return of_user(whole.error());
+            const Serialized message{*whole};
+            if (fits_frame<Serialized>(end, whole->size())) return send_short(end, message, header, wait);
+            return send_row(end, message, header, whole->size(), wait, keep_rest);
         } else {
             Kept kept{header, size, 0, true, false};
             for (;;) {
@@ -272,12 +278,10 @@ private:
         if (size > end.max_message()) return ErrorCode(errc::message_too_large);
         if (size + rest_bytes() > limit) return ErrorCode(errc::over_quota);
         if constexpr (Outgoing<X>::built) {
-            std::vector<std::byte> whole(size);
-            const Result<std::size_t> used = Outgoing<X>::write(x, whole.data());
-            if (!used) return of_user(used.error());
-            whole.resize(*used);
-            const Serialized message{whole};
-            return append(message, {header, *used, 0, !fits_frame<Serialized>(end, *used), false});
+            const auto whole = build_whole(x, size);
+            if (!whole) return of_user(whole.error());
+            const Serialized message{*whole};
+            return append(message, {header, whole->size(), 0, !fits_frame<Serialized>(end, whole->size()), false});
         } else {
             return append(x, {header, size, 0, !fits_frame<X>(end, size), false});
         }
