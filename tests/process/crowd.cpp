@@ -3,8 +3,9 @@
 //   crowd shm|unix NAME [user=N]    "open N": that many sessions more, until one is refused; "drop N"; "silent N": says
 //                                   nothing at the door; "told": waits until each silent one was told why he must go;
 //                                   "flood": connects at full speed, "noise": rings, calls and wishes in one session,
-//                                   "compute": nothing to do with the service, each until the next line; "halves N":
-//                                   sends so many bytes of a long message in each session
+//                                   "compute": nothing to do with the service, each begun when it answers, until
+//                                   "enough"; "made": how often so far; "halves N": sends so many bytes of a long message
+//                                   in each session
 #include <atomic>
 #include <iostream>
 #include <sstream>
@@ -45,6 +46,7 @@ public:
             noisy_ = visit();
             return noisy_.c ? beside([this] { make_noise(); }) : "refused";
         }
+        if (verb == "made") return "made=" + std::to_string(made_);
         if (verb == "enough") {
             beside_ = {};
             return "made=" + std::to_string(made_.exchange(0));
@@ -144,6 +146,8 @@ private:
         beside_ = std::jthread([f](std::stop_token stop) {
             while (!stop.stop_requested()) f();
         });
+        // A thread that has not run yet is beside nothing.
+        while (made_ == 0) std::this_thread::sleep_for(1ms);
         return "begun";
     }
 
