@@ -20,7 +20,7 @@ namespace {
 /// A memory whose two ways take as long as a test says, and that counts what went by which.
 struct Ways : PlainMemory {
     static inline std::chrono::microseconds through_takes{0}, past_takes{0};
-    static inline std::size_t through = 0, past = 0, zeroed = 0;
+    static inline std::size_t through = 0, largest_through = 0, past = 0, zeroed = 0;
 
     static void last(std::chrono::microseconds time) {
         for (const auto end = Clock::now() + time; Clock::now() < end;) {
@@ -29,6 +29,7 @@ struct Ways : PlainMemory {
     static void copy_out(void* to, const void* from, std::size_t size) noexcept {
         std::memcpy(to, from, size);
         through += size;
+        largest_through = std::max(largest_through, size);
         last(through_takes);
     }
     static void copy_past(void* to, const void* from, std::size_t size) noexcept {
@@ -124,6 +125,18 @@ TEST_CASE("much is copied past the caches where that takes less, and through the
     // As long either way: the reader is better off with what is in a cache.
     Ways::through_takes = Ways::past_takes = 50us;
     CHECK(comes_to(copy, Ways::through));
+}
+
+TEST_CASE("much goes through the caches in steps that processors do with plain moves", "[lane_copy]") {
+    LaneCopy<Ways> copy;
+    Ways::through_takes = 0us, Ways::past_takes = 50us;
+    REQUIRE(comes_to(copy, Ways::through));
+    Ways::through = Ways::largest_through = 0;
+    std::vector<std::byte> from(much + 5, std::byte{7}), to(from.size());
+    copy(to.data(), from.data(), from.size());
+    CHECK(to == from);
+    CHECK(Ways::through >= much - 4096);
+    CHECK(Ways::largest_through <= 4096);
 }
 
 TEST_CASE("little is copied plainly, and never timed", "[lane_copy]") {
