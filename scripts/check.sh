@@ -33,6 +33,16 @@ check_warnings() {
     build build/clang
 }
 
+# The oldest clang++ that the README names takes every header and every example.
+check_clang_14() {
+    need clang-14
+    {
+        (cd include && find qbipc -name '*.hpp' | sort | sed 's/.*/#include <&>/') >build/check/all_headers_14.cpp
+        printf '%s\n' build/check/all_headers_14.cpp
+        git ls-files --cached --others --exclude-standard 'examples/*.cpp'
+    } | xargs -P "$jobs" -n 1 clang++-14 -std=c++20 -Wall -Wextra -Werror -fsyntax-only -Iinclude -Iexamples -DBOOST_ALL_NO_LIB
+}
+
 # The suites that run code; what only compiles says nothing new here.
 run_suites() {
     local folder=$1
@@ -93,7 +103,7 @@ check_instructions() {
     benchmarks/instructions/count.py build/bench/benchmarks/lockstep
 }
 
-all=(format lists tree warnings boost tidy address_and_undefined thread benchmarks instructions
+all=(format lists tree warnings clang_14 boost tidy address_and_undefined thread benchmarks instructions
     meson_subproject cmake_installed pkg_config cmake_fetchcontent conan vcpkg)
 
 mkdir -p build/check

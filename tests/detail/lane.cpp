@@ -470,6 +470,35 @@ TEST_CASE("a million small frames one at a time stay within two windows", "[lane
     CHECK(lane.writer.populate_from() <= 2 * lane_window);
 }
 
+TEST_CASE("large frames fill what a cache doesn't hold before they go back; where memory is scarce they go back early",
+          "[lane]") {
+    const LaneShape shape = LaneShape::of(std::uint64_t{4} << 20);
+    constexpr std::uint32_t size = 60'000;
+    TestLane lane(shape, 0);
+    Frame none;
+    const auto go_round = [&] {
+        bool good = true;
+        for (std::uint64_t k = 0; good && k < 200; ++k) {
+            if (!lane.send(k, size)) {
+                lane.writer.populated_to(lane.writer.populate_from() + lane.writer.populate_size());
+                good = lane.send(k, size);
+            }
+            good = good && lane.receive(k, size) && !lane.reader.peek(none);
+        }
+        CHECK(good);
+    };
+    const bool scarce = GENERATE(false, true);
+    if (scarce) {
+        CHECK(lane.writer.narrow());
+        CHECK_FALSE(lane.writer.narrow());
+    }
+    go_round();
+    if (scarce)
+        CHECK(lane.writer.populate_from() <= 3 * lane_window);
+    else
+        CHECK(lane.writer.populate_from() == shape.size);
+}
+
 TEST_CASE("after a hang-up all that was sent is given, and a peer that goes on gains no more than a lap", "[lane]") {
     for (const std::uint64_t window : {0u, 4u}) {
         for (std::uint64_t offset = 0; offset < 32 * line; offset += line) {

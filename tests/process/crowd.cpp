@@ -4,8 +4,8 @@
 //                                   nothing at the door; "told": waits until each silent one was told why he must go;
 //                                   "flood": connects at full speed, "noise": rings, calls and wishes in one session,
 //                                   "compute": nothing to do with the service, each begun when it answers, until
-//                                   "enough"; "made": how often so far; "halves N": sends so many bytes of a long message
-//                                   in each session
+//                                   "enough"; "made": how often so far; "halves N": sends so many bytes of a long
+//                                   message in each session
 #include <atomic>
 #include <iostream>
 #include <sstream>

@@ -36,6 +36,13 @@ FAULTS = [
         Cases("transport/pages.cpp", "memory that could not be had is not on the account"),
     ),
     Fault(
+        "lanes grow for speed alone until there is nothing left for another session",
+        "detail/shm_end.hpp",
+        "pages_.scarce() && out.writer.narrow()",
+        "false && out.writer.narrow()",
+        Cases("transport/pages.cpp", "sessions that read get by with what their user may have, however large the frames"),
+    ),
+    Fault(
         "a session's place isn't given back",
         ADMISSION,
         "        sessions_.give_back(found->second.sessions);\n        if (found->second.sessions == 0) users_.erase(found);\n",

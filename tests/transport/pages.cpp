@@ -176,6 +176,22 @@ TEST_CASE("memory that could not be had is not on the account", "[pages]") {
     CHECK(client.call(Ping{}, patience));
 }
 
+TEST_CASE("sessions that read get by with what their user may have, however large the frames", "[pages]") {
+    PagesKernel::reset();
+    auto options = with(Pages::touched);
+    options.limits.user_lane_bytes = std::size_t{4} << 20;
+    auto service = run<Ring>(echo(), qbipc::same_user_or_root, options);
+    std::vector<qbipc::Client<Ring>> clients;
+    for (int i = 0; i < 10; ++i) clients.push_back(connect<Ring>(service.name, with(Pages::touched)));
+    for (int round = 0; round < 40; ++round) {
+        for (auto& client : clients) {
+            const auto back = client.call(with_tail(Echo{1}, patterned(1, 60'000)), patience);
+            REQUIRE(back);
+            REQUIRE(back->tail().size() == 60'000);
+        }
+    }
+}
+
 TEST_CASE("one side may reserve what the other doesn't", "[pages]") {
     PagesKernel::reset();
     auto service = run<Ring>(echo(), qbipc::same_user_or_root, with(Pages::touched));

@@ -57,8 +57,7 @@ private:
 
     void copy(std::byte* to, const std::byte* from, std::size_t size) noexcept {
         if (sampling()) {
-            judge([&] { Memory::copy_out(to, from, step); },
-                  [&] { Memory::copy_past(to + step, from + step, step); });
+            judge([&] { Memory::copy_out(to, from, step); }, [&] { Memory::copy_past(to + step, from + step, step); });
             to += 2 * step, from += 2 * step, size -= 2 * step;
         }
         if (past_) return Memory::copy_past(to, from, size);

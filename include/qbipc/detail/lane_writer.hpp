@@ -95,6 +95,16 @@ public:
         set_easy_end();
     }
 
+    /// From here on large frames go back to the start as early as small ones, for memory is scarce. False: they do
+    /// already. Reserve again.
+    bool narrow() noexcept {
+        if (shape_.wide <= shape_.window) return false;
+        shape_.wide = 0;
+        turn_ = first_turn();
+        set_easy_end();
+        return true;
+    }
+
     const LaneShape& shape() const noexcept { return shape_; }
     /// Bytes published since the beginning, markers included.
     std::uint64_t published() const noexcept { return head_; }

@@ -26,6 +26,8 @@ public:
         return now <= before || used_ <= limit_;
     }
     std::size_t used() const noexcept { return used_; }
+    /// Less than half is left.
+    bool scarce() const noexcept { return used_ > limit_ / 2; }
 
 private:
     std::size_t limit_;
@@ -44,6 +46,7 @@ public:
         held_ += bytes;
         return true;
     }
+    bool scarce() const noexcept { return account_ != nullptr && account_->scarce(); }
     /// What take() gave, and was not used after all.
     void give_back(std::size_t bytes) noexcept {
         if (account_ == nullptr) return;

@@ -293,6 +293,11 @@ private:
     [[gnu::noinline, gnu::cold]] std::byte* reserve_slowly(SendingLane<Memory>& out, std::size_t size) noexcept {
         out.wanted = size;
         while (out.writer.refused() == Room::populate) {
+            // Half of what a user may have is for speed; with the other half sessions get by that go round in little.
+            if (pages_.scarce() && out.writer.narrow()) {
+                if (std::byte* const place = out.writer.reserve(size)) return place;
+                continue;
+            }
             const std::uint64_t from = out.writer.populate_from();
             const std::uint64_t count = out.writer.populate_size();
             out.refused = pages_.take(count) ? own_.populate(out.at + from, count) : errc::over_quota;
