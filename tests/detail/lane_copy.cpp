@@ -65,7 +65,7 @@ constexpr std::size_t much = 32 << 10;
 /// Copies until as much as a sample's rest goes the way that is asked for; false: it never does.
 bool comes_to(LaneCopy<Ways>& copy, std::size_t& way) {
     std::vector<std::byte> from(much, std::byte{1}), to(much);
-    for (int i = 0; i < 2000; ++i) {
+    for (int i = 0; i < 10000; ++i) {
         const auto before = way;
         copy(to.data(), from.data(), much);
         if (way - before > much / 2) return true;

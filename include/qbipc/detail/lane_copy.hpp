@@ -80,7 +80,8 @@ private:
         until_sample_ = times_per_sample;
         return true;
     }
-    /// Past the caches has to be faster by half before it is taken, for it makes the reader slower.
+    /// Past the caches has to be faster by half before it is taken, and by a quarter to stay, for it makes the reader
+    /// slower.
     template <class Through, class Past>
     void judge(Through through, Past past) noexcept {
         const auto start = Clock::now();
@@ -90,7 +91,7 @@ private:
         const auto end = Clock::now();
         take_in(through_, between - start);
         take_in(past_them_, end - between);
-        past_ = 2 * through_ > (past_ ? 2 : 3) * past_them_;
+        past_ = 4 * through_ > (past_ ? 5 : 6) * past_them_;
     }
 
     /// A sample may have been disturbed: it counts for a quarter, and for no more than four times what was usual.
