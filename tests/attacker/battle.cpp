@@ -21,7 +21,8 @@ Child::With poisoned() {
 bool Fortress::open() {
     service_.emplace(
         "peer",
-        std::vector<std::string>{"serve", transport, name, "handshake=" + std::to_string(handshake_limit.count())},
+        std::vector<std::string>{"serve", transport, name, "handshake=" + std::to_string(handshake_limit.count()),
+                                 "takes_descriptors=1"},
         poisoned());
     if (service_->line() != "ready") return false;
     const auto alone = status()["fds"];

@@ -230,6 +230,17 @@ std::string fork_a_service(S& service) {
     return "child " + std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
+/// As on a kernel that doesn't know SO_PASSRIGHTS: whoever connects may send descriptors.
+inline void let_descriptors_in() {
+    const int some = 1;
+    for (int fd = 0; fd < 64; ++fd) {
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0)
+            ::setsockopt(fd, SOL_SOCKET, qbipc::detail::so_passrights, &some, sizeof some);
+    }
+}
+
 inline std::optional<Stopper> stop_by_signal;
 
 /// Interrupts every blocking call, a thousand times a second, as a program with a profiling timer does.
@@ -274,6 +285,7 @@ int serve(const std::string& address, const Arguments& arguments, Auth auth) {
         std::cout << "failed: " << service.error().message() << std::endl;
         return 1;
     }
+    if (arguments.has("takes_descriptors")) let_descriptors_in();
     books.wants_pump = [&] {
         (void)service->post([&](auto& s) {
             bool all = true;

@@ -285,3 +285,38 @@ TEMPLATE_LIST_TEST_CASE("bytes that no client sends end that session, and no oth
     CHECK(client->call(Add{1, 0}, patience));
     CHECK(service.status()["sessions"] == 1);
 }
+
+TEMPLATE_LIST_TEST_CASE("nobody can put a descriptor into a service's queue, where the kernel knows how", "[process]",
+                        Transports) {
+    ServicePeer<TestType> service;
+    REQUIRE(service.ready());
+    const auto put_a_descriptor = [](const RawPeer& raw) {
+        std::byte byte{};
+        iovec part{&byte, 1};
+        alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        auto* const rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        const int fd = raw.fd();  // itself: it would keep itself open
+        std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+        return ::sendmsg(raw.fd(), &message, MSG_NOSIGNAL) < 0 ? errno : 0;
+    };
+    auto raw = RawPeer::connect(service.name);
+    REQUIRE(raw);
+    int passes = 1;
+    socklen_t size = sizeof passes;
+    if (::getsockopt(raw.fd(), SOL_SOCKET, detail::so_passrights, &passes, &size) != 0) {
+        WARN("not tested: this kernel has no SO_PASSRIGHTS");
+        return;
+    }
+    CHECK(put_a_descriptor(raw) == EPERM);
+    REQUIRE(raw.shake_hands(id_of<TestType>()));
+    CHECK(put_a_descriptor(raw) == EPERM);
+    CHECK(service.comes_to("sessions", 1));
+}

@@ -36,6 +36,13 @@ FAULTS = [
         Cases("transport/pages.cpp", "memory that could not be had is not on the account"),
     ),
     Fault(
+        "who connects may leave descriptors in the service's queue",
+        "detail/listening_socket.hpp",
+        "constexpr int none = 0;",
+        "constexpr int none = 1;",
+        Cases("process/strangers.cpp", "nobody can put a descriptor into a service's queue", helpers=("peer",)),
+    ),
+    Fault(
         "lanes grow for speed alone until there is nothing left for another session",
         "detail/shm_end.hpp",
         "pages_.scarce() && out.writer.narrow()",

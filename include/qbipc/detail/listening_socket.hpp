@@ -14,6 +14,25 @@
 
 namespace qbipc::detail {
 
+// Not in every libc's headers that this is built with.
+#if defined(SO_PASSRIGHTS)
+inline constexpr int so_passrights = SO_PASSRIGHTS;
+#elif defined(__sparc__)
+inline constexpr int so_passrights = 0x005c;
+#elif defined(__hppa__)
+inline constexpr int so_passrights = 0x4051;
+#else
+inline constexpr int so_passrights = 83;
+#endif
+
+/// Has the kernel refuse (EPERM) whatever descriptors somebody sends to what is accepted here. A service wants none: it
+/// closes those that it reads, but what waits in a queue would stay open. Linux 6.16; there is no other way before.
+template <class Kernel>
+void refuse_descriptors(int listening) noexcept {
+    constexpr int none = 0;
+    (void)Kernel::setsockopt(listening, SOL_SOCKET, so_passrights, &none, sizeof none);
+}
+
 /// Listens at the abstract name. Errors: address_in_use, or what the kernel said.
 template <class Kernel = LinuxKernel>
 Result<Descriptor> listen_abstract(const SocketAddress& address) {
@@ -21,6 +40,7 @@ Result<Descriptor> listen_abstract(const SocketAddress& address) {
     if (!socket) return socket;
     int error = Kernel::bind(socket->get(), address.get(), address.size());
     if (error == -EADDRINUSE) return fail(errc::address_in_use);
+    refuse_descriptors<Kernel>(socket->get());
     if (error == 0) error = Kernel::listen(socket->get(), SOMAXCONN);
     if (error < 0) return fail_system(-error);
     return socket;
@@ -48,6 +68,7 @@ Result<Descriptor> adopt_listening(int fd) {
     if (flags >= 0) flags = Kernel::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     if (flags >= 0) flags = Kernel::fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (flags < 0) return fail_system(-flags);
+    refuse_descriptors<Kernel>(fd);
     return Descriptor(fd);
 }
 

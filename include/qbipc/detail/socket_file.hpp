@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <qbipc/detail/descriptor.hpp>
+#include <qbipc/detail/listening_socket.hpp>
 #include <qbipc/detail/names.hpp>
 #include <qbipc/detail/runtime_directory.hpp>
 #include <qbipc/error.hpp>
@@ -54,6 +55,7 @@ public:
         auto lock = DirectoryLock<Kernel>::take(file.directory_.get(), deadline);
         if (!lock) return fail(lock.error());
         if (const auto error = file.bind(*address)) return fail(error);
+        refuse_descriptors<Kernel>(file.socket_.get());
         auto error = file.set_permissions(options);
         if (!error) error = to_error(Kernel::listen(file.socket_.get(), SOMAXCONN));
         if (error) {
