@@ -5,7 +5,7 @@ set -euo pipefail
 source scripts/packages.sh
 source scripts/builds.sh
 
-all=(stepper flips syscalls storm handlers handlers-asan stopped)
+all=(stepper flips syscalls storm handlers handlers-asan client-handlers client-handlers-asan stopped)
 parts=() words=()
 while [ $# -gt 0 ]; do
     case $1 in

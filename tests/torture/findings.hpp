@@ -62,4 +62,16 @@ private:
     long failures_ = 0;
 };
 
+/// For what a part did, where it is built in more than one way.
+inline std::string how_built() {
+#if defined(__SANITIZE_ADDRESS__)
+    return " under AddressSanitizer";
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    return " under AddressSanitizer";
+#endif
+#endif
+    return {};
+}
+
 }  // namespace qbipc::testing

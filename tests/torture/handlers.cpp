@@ -6,17 +6,13 @@
 //
 // The handler kills its client itself, and waits until the kernel says that it is gone: each death is at one place.
 #include <array>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <functional>
 #include <map>
 #include <optional>
 #include <poll.h>
 #include <string>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -89,19 +85,7 @@ struct More {
     std::uint32_t place = 0;
 };
 
-/// Comes back when the process is gone, its sockets closed. Who made it waits for it.
-bool kill_and_see(pid_t pid) {
-    const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-    if (process < 0) return false;
-    ::kill(pid, SIGKILL);
-    pollfd gone{process, POLLIN, 0};
-    while (::poll(&gone, 1, 20'000) < 0 && errno == EINTR) {
-    }
-    ::close(process);
-    return gone.revents != 0;
-}
-
-// ---- the clients' side: one process that forks them
+// ---- the clients' side
 
 template <class T>
 int be_killed(const std::string& name, Place place) {
@@ -135,17 +119,6 @@ int be_killed(const std::string& name, Place place) {
             (void)client->call(KillMe{it}, never_mind);
     }
     ::pause();
-    return 0;
-}
-
-/// Forks a client for each byte that comes: the service's process has threads and sanitizers, and is the library's.
-template <class T>
-int nursery(const std::string& name, int socket) {
-    ::signal(SIGCHLD, SIG_IGN);  // they are waited for by the kernel
-    for (char place = 0; ::read(socket, &place, 1) == 1;) {
-        const pid_t child = fork_child([&] { return be_killed<T>(name, static_cast<Place>(place)); });
-        if (::write(socket, &child, sizeof child) != sizeof child) return 1;
-    }
     return 0;
 }
 
@@ -270,9 +243,7 @@ public:
 
     void run(long times) {
         const auto name = "torture-" + std::to_string(::getpid()) + "-handlers-" + transport_;
-        int pair[2];
-        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
-        Kin mother([&] { return nursery<T>(name, pair[1]); });
+        Nursery nursery([&](char place) { return be_killed<T>(name, static_cast<Place>(place)); });
         ServiceOptions options;
         options.lane_size = 64 << 10;
         options.limits.sessions = options.limits.sessions_per_user = 3;
@@ -282,19 +253,15 @@ public:
         if (!service) return findings_.fail("listen: " + service.error().message());
         // One who is in all the time: what a session takes of its user's memory would go with the user's last.
         books_.place = Place::end;
-        const char witness = static_cast<char>(Place::end);
-        if (::write(pair[0], &witness, 1) != 1 ||
-            ::read(pair[0], &books_.client, sizeof books_.client) != sizeof books_.client)
-            return findings_.fail("no witness");
+        books_.client = nursery.bear(static_cast<char>(Place::end));
+        if (books_.client < 0) return findings_.fail("no witness");
         const auto end = std::chrono::steady_clock::now() + 20s;
         while (books_.connects == 0 && std::chrono::steady_clock::now() < end) turn(*service);
         const int descriptors = open_descriptors();
         mappings_ = session_mappings();
         for (std::size_t place = 0; place < names.size(); ++place)
             for (long time = 0; time < times && !findings_.hopeless(); ++time)
-                one(*service, static_cast<Place>(place), pair[0], descriptors);
-        ::close(pair[0]);
-        ::close(pair[1]);
+                one(*service, static_cast<Place>(place), nursery, descriptors);
     }
 
 private:
@@ -306,16 +273,14 @@ private:
     }
 
     template <class S>
-    void one(S& service, Place place, int socket, int descriptors) {
+    void one(S& service, Place place, Nursery& nursery, int descriptors) {
         const auto fail = [&](const std::string& what) {
             findings_.fail(std::string(transport_) + ' ' + names[static_cast<std::size_t>(place)] + ": " + what);
         };
         books_ = Books{};
         books_.place = place;
-        const char byte = static_cast<char>(place);
-        if (::write(socket, &byte, 1) != 1 ||
-            ::read(socket, &books_.client, sizeof books_.client) != sizeof books_.client)
-            return fail("no client");
+        books_.client = nursery.bear(static_cast<char>(place));
+        if (books_.client < 0) return fail("no client");
         const auto until = [&](auto&& what) {
             const auto end = std::chrono::steady_clock::now() + 20s;
             while (!what()) {
@@ -373,10 +338,5 @@ int main(int argc, char** argv) {
     Findings findings;
     Ward<ShmRing>("shm", findings).run(times);
     Ward<UnixSocket>("unix", findings).run(times);
-#ifdef __SANITIZE_ADDRESS__
-    const std::string how = " under AddressSanitizer";
-#else
-    const std::string how;
-#endif
-    return findings.end("handlers", std::to_string(names.size()) + " places in both transports" + how);
+    return findings.end("handlers", std::to_string(names.size()) + " places in both transports" + how_built());
 }

@@ -12,9 +12,12 @@
 #include <cstdlib>
 #include <fstream>
 #include <new>
+#include <poll.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -54,6 +57,27 @@ pid_t fork_child(F&& body) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(9);
     ::_exit(body());
+}
+
+/// One letter of /proc: R, S, T ...; of a process, or of a thread.
+inline char state_of(pid_t id) {
+    std::ifstream file("/proc/" + std::to_string(id) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    const auto name_end = text.rfind(')');
+    return name_end == text.npos || name_end + 2 >= text.size() ? '?' : text[name_end + 2];
+}
+
+/// Kills somebody else's child, and comes back when it is gone, its sockets closed. Who made it waits for it.
+inline bool kill_and_see(pid_t pid) {
+    const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    if (process < 0) return false;
+    ::kill(pid, SIGKILL);
+    pollfd gone{process, POLLIN, 0};
+    while (::poll(&gone, 1, 20'000) < 0 && errno == EINTR) {
+    }
+    ::close(process);
+    return gone.revents != 0;
 }
 
 /// A forked child. It is killed, and waited for, at the latest when this goes.
@@ -107,17 +131,45 @@ public:
     }
     void resume() const { ::kill(pid_, SIGCONT); }
 
-    /// One letter of /proc: R, S, T ...
-    char state() const {
-        std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");
-        std::string text;
-        std::getline(file, text);
-        const auto name_end = text.rfind(')');
-        return name_end == text.npos || name_end + 2 >= text.size() ? '?' : text[name_end + 2];
-    }
+    char state() const { return state_of(pid_); }
 
 private:
     pid_t pid_ = -1;
+};
+
+/// One process that forks others when it is asked to: who asks has threads and sanitizers, and is the library's. A
+/// child is told the letter that was asked for.
+class Nursery {
+public:
+    template <class F>
+    explicit Nursery(F&& body) {
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair_) != 0) std::abort();
+        mother_ = Kin([&] {
+            ::signal(SIGCHLD, SIG_IGN);  // they are waited for by the kernel
+            for (char what = 0; ::read(pair_[1], &what, 1) == 1;) {
+                const pid_t child = fork_child([&] { return body(what); });
+                if (::write(pair_[1], &child, sizeof child) != sizeof child) return 1;
+            }
+            return 0;
+        });
+    }
+    Nursery(const Nursery&) = delete;
+    Nursery& operator=(const Nursery&) = delete;
+    ~Nursery() {
+        ::close(pair_[0]);
+        ::close(pair_[1]);
+    }
+
+    /// The new one's id; -1: there is none.
+    pid_t bear(char what) {
+        pid_t child = -1;
+        if (::write(pair_[0], &what, 1) != 1 || ::read(pair_[0], &child, sizeof child) != sizeof child) return -1;
+        return child;
+    }
+
+private:
+    int pair_[2]{-1, -1};
+    Kin mother_;
 };
 
 /// Looks again and again until it is true; false after `limit`, which is a bound for what has gone wrong.
