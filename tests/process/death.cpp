@@ -39,6 +39,27 @@ TEMPLATE_LIST_TEST_CASE(
     CHECK(session_mappings() <= 2);
 }
 
+TEMPLATE_LIST_TEST_CASE("a client that only ever calls dispatch() learns that its service is gone", "[process]",
+                        Transports) {
+    ServicePeer<TestType> service;
+    REQUIRE(service.ready());
+    auto client = Client<TestType>::connect(service.name, patience);
+    REQUIRE(client);
+    int ran = 0;
+    std::error_code answered;
+    REQUIRE(client->start(AnswerByEvents{}, forever, [&](Result<Sum> sum) {
+        ++ran;
+        answered = error_of(sum);
+    }));
+    CHECK(was_killed(service.kill()));
+    Events events;
+    std::error_code error;
+    CHECK(eventually([&] { return bool(error = error_of(client->dispatch(events.selector()))); }));
+    CHECK(error == errc::disconnected);
+    CHECK(ran == 1);
+    CHECK(answered == errc::disconnected);
+}
+
 TEMPLATE_LIST_TEST_CASE("a service that is killed ends every kind of wait without a deadline", "[process]",
                         Transports) {
     ServicePeer<TestType> service;

@@ -186,8 +186,12 @@ public:
             end.quiet();
             announcer.quiet();
         }
+        const std::uint64_t answered = answers.taken();
         bool more = false;
-        return take_in(peer, selector, budget, more);
+        const auto taken = take_in(peer, selector, budget, more);
+        // Who never asked for fd() hears of the end only here; the next dispatch() gives it.
+        if (!announcer.begun() && taken == std::size_t{0} && answers.taken() == answered) end.quiet();
+        return taken;
     }
 
     /// The same, and waits for an event where there is none.
@@ -384,9 +388,8 @@ private:
         Interest interest{Lane::responses | Lane::events, {}};
         if (!split && requests.has_rest()) interest.room = Lane::requests;
         if (!end.arm(interest) || violated() || answers.has_put_off())
-            announcer.set_alarm(Clock::time_point{}, *calls);
-        else
-            announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);
+            return announcer.set_alarm(Clock::time_point{}, *calls);
+        announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);
     }
 
     bool dispatching_ = false;        ///< events are given to their functions
