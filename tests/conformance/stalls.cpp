@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 // Nobody waits for what is there already: room, slots, answers, the end.
+#include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <sys/types.h>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -22,6 +25,16 @@ using qbipc::Result;
 using qbipc::routes;
 using qbipc::TailView;
 using qbipc::with_tail;
+
+/// Once in a while there is no memory for what a socket is to take.
+struct ShortKernel : qbipc::LinuxKernel {
+    static inline std::atomic<int> refuses = 0;
+    static ssize_t send(int fd, const void* data, std::size_t size, int flags) noexcept {
+        if (refuses > 0 && refuses-- > 0) return -ENOBUFS;
+        return LinuxKernel::send(fd, data, size, flags);
+    }
+};
+using ShortSocket = qbipc::BasicUnixSocket<qbipc::Adaptive, ShortKernel>;
 
 /// Of a socket's room the kernel tells only once most of it is free.
 using Lanes = std::tuple<qbipc::ShmRing, qbipc::InProcess>;
@@ -142,4 +155,31 @@ TEMPLATE_LIST_TEST_CASE("who waits for the answer of a call pushes out what of i
     auto call = must(client.start(with_tail(Echo{1}, tail)));
     const auto answer = service.while_turning([&] { return client.wait(call, patience); });
     REQUIRE(answer);
+}
+
+TEST_CASE("what a socket didn't take in another session's turn goes out all the same", "[stall]") {
+    std::vector<Answer<Number>> answers;
+    auto service = run<ShortSocket>(
+        routes(on<Later>([&](const Later&, Answer<Number> answer) { answers.push_back(std::move(answer)); }),
+               on<Ping>([&](auto& session, const Ping&) {
+                   // One's event, and one's answer, in the other's turn.
+                   ShortKernel::refuses = 1;
+                   for (auto& other : session.sessions())
+                       if (&other != &session) (void)other.send(Tick{1});
+                   ShortKernel::refuses = 1;
+                   for (auto& answer : answers) answer.send(Number{9});
+                   answers.clear();
+                   return Done{};
+               })));
+    auto waiting = connect<ShortSocket>(service.name);
+    auto token = must(waiting.start(Later{1}));
+    REQUIRE(eventually([&] { return service.statistics().calls_waiting == 1; }));
+    auto other = connect<ShortSocket>(service.name);
+    CHECK(other.call(Ping{}, patience));
+    int ticks = 0;
+    CHECK(waiting.receive(routes(on<Tick>([&](const Tick&) { ++ticks; })), patience) == 1u);
+    CHECK(ticks == 1);
+    const auto number = waiting.wait(token, patience);
+    REQUIRE(number);
+    CHECK(number->value == 9);
 }

@@ -43,6 +43,20 @@ FAULTS = [
         Cases("process/strangers.cpp", "nobody can put a descriptor into a service's queue", helpers=("peer",)),
     ),
     Fault(
+        "what a socket didn't take waits for its session's next turn",
+        "detail/stream_service_end.hpp",
+        "if (!this->out_of(lane).tail() || epoll_ < 0)",
+        "if (true)",
+        Cases("conformance/stalls.cpp", "what a socket didn't take in another session's turn goes out all the same"),
+    ),
+    Fault(
+        "a client that only dispatches isn't told of the end",
+        "detail/client_state.hpp",
+        "if (!announcer.begun() && taken == std::size_t{0}",
+        "if (false && taken == std::size_t{0}",
+        Cases("process/death.cpp", "a client that only ever calls dispatch() learns", helpers=("peer",)),
+    ),
+    Fault(
         "lanes grow for speed alone until there is nothing left for another session",
         "detail/shm_end.hpp",
         "pages_.scarce() && out.writer.narrow()",

@@ -79,6 +79,18 @@ public:
         if (Kernel::ppoll(peer.data(), peer.size(), &at_once) > 0) leave();
     }
 
+    /// What the socket didn't take after all goes out once it is writable, whosever turn it is now: after a deferred
+    /// answer, or an event that another session's request brought, nobody arms this one.
+    void commit(Lane lane, const Header& header) noexcept {
+        Base::commit(lane, header);
+        if (!this->out_of(lane).tail() || epoll_ < 0) [[likely]]
+            return;
+        if (lane == Lane::events)
+            control(epoll_, EPOLL_CTL_MOD, event_.get(), event_events_ |= EPOLLOUT);
+        else
+            control(epoll_, EPOLL_CTL_MOD, call_.get(), call_events_ |= EPOLLOUT);
+    }
+
     void arm(Interest interest) noexcept {
         if (epoll_ < 0 || standing_.forked()) return;
         std::uint32_t call = interest.frames.has(Lane::requests) || !established_ ? EPOLLIN : 0u;
