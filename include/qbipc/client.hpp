@@ -67,6 +67,13 @@ public:
         return detail::no_memory();
     }
 
+    /// Never right: a connect needs a deadline.
+    template <class A>
+    [[nodiscard]] static Result<Client> connect(A&&) {
+        (void)detail::check_connect_has_deadline<A>();
+        return fail(make_error_code(errc::timed_out));
+    }
+
     /// Calls the service and waits for the answer. One limit covers room, sending and answer; an answer that comes
     /// later is dropped, and never given to another call. The request isn't recalled. Gives the Reply, or Copy<Reply>
     /// where it has a tail; for bytes(), Copy<Raw>. Errors: timed_out; disconnected; message_too_large (nothing was

@@ -27,7 +27,7 @@ consteval bool check_selector_for() {
         constexpr bool is_callable = std::invocable<S&, Peer&, Incoming&>;
         static_assert(is_callable,
                       "a selector is callable with (auto& session, auto& request), for a client with (auto& client, "
-                      "auto& event)");
+                      "auto& event); for functions by message type write qbipc::routes(qbipc::on<M>(f), ...)");
         if constexpr (is_callable) {
             constexpr bool says_whether_it_took_it = std::same_as<std::invoke_result_t<S&, Peer&, Incoming&>, bool>;
             static_assert(says_whether_it_took_it, "a selector gives bool: whether it took what came in");

@@ -80,6 +80,15 @@ consteval bool check_call_has_deadline() {
     return has_a_deadline;
 }
 
+/// Client::connect(address): never right.
+template <class A>
+consteval bool check_connect_has_deadline() {
+    constexpr bool has_a_deadline = sizeof(std::remove_cvref_t<A>*) == 0;
+    static_assert(has_a_deadline,
+                  "connect() needs a deadline: connect(address, 1s), or connect(address, qbipc::forever)");
+    return has_a_deadline;
+}
+
 /// Session::send(x).
 template <class X>
 consteval bool check_event() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// detail/lane_copy.hpp: how large payloads are copied into a lane: through the caches or past them, by what takes less.
+// detail/lane_copy.hpp: how large payloads are copied into a lane: through the caches, or past them where that takes
+// much less.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,7 @@ concept CopiesPast = requires(void* to, const void* from, std::size_t size) {
 /// write them anew takes each one out of there. Where the two cores share a cache that costs little, and what is
 /// written is read from that cache: through the caches is faster. Where they don't it takes ten times as long as the
 /// copy itself, and past the caches is faster by far, though the reader then reads from memory (1 MiB there and back:
-/// 600 us against 95 far from each other, 66 against 110 near). Which of the two it is isn't told to programs, and
+/// 600 us against 95 far from each other, 72 against 110 near). Which of the two it is isn't told to programs, and
 /// changes when the kernel moves one of them; so a little of a large payload is copied either way, now and then, and
 /// timed. One thread's.
 template <MemoryPolicy Memory>

@@ -1,0 +1,5 @@
+// expect: options come after the policy: connect\(address, 1s, qbipc::same_user_or_root, options\)
+// SPDX-License-Identifier: BSL-1.0
+#include "messages.hpp"
+
+void f() { (void)Client::connect("calculator", qbipc::forever, qbipc::Options{}); }
