@@ -74,10 +74,9 @@ consteval bool check_policy_shape() {
             is_a_function,
             "expected a policy: something callable with (const qbipc::Credentials&), such as qbipc::same_user");
         if constexpr (is_a_function) {
-            constexpr bool is_not_options = !requires(const Policy& p) { p.max_message; };
-            static_assert(is_not_options,
-                          "options come after the policy: connect(address, 1s, qbipc::same_user_or_root, options)");
             constexpr bool takes_credentials = std::invocable<const Policy&, const Credentials&>;
+            constexpr bool is_not_options = takes_credentials || !requires(const Policy& p) { p.max_message; };
+            static_assert(is_not_options, "options come after the policy: ..., qbipc::same_user_or_root, options)");
             static_assert(takes_credentials || !is_not_options,
                           "a policy must be callable, as const, with (const qbipc::Credentials&)");
             if constexpr (takes_credentials) {

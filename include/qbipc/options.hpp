@@ -58,7 +58,8 @@ struct Limits {
     std::size_t user_bytes = std::size_t{256} << 20;
     /// Shared memory that the lanes to the clients of one uid have grown to, which they do while these don't read; and
     /// what of their lanes this side had to allocate, for they published there without: a session that needs more ends
-    /// with EndReason::quota. Pages::reserved isn't counted: it is the service's own wish.
+    /// with EndReason::quota. A lane that would grow once half of it is taken grows no further for speed alone.
+    /// Pages::reserved isn't counted: it is the service's own wish.
     std::size_t user_lane_bytes = std::size_t{1} << (sizeof(std::size_t) > 4 ? 32 : 30);
     std::size_t unanswered = 4096;  ///< calls of one session taken and not yet answered; more wait in its lane
 };

@@ -76,9 +76,9 @@ concept TransportEnd =
 ///   or with timed_out. Spins, blocks or learns as its wait strategy says.
 /// - `descriptors()`: a range of ints that a loop watches for reading, the same for life; they become readable after
 /// arm().
-/// - `quiet()`: drains the loop's bells and takes the flags down. `arm(interest)`: puts them up; false if something of
-/// the
-///   interest is there already, or the connection has ended: then don't sleep.
+/// - `quiet()`: drains the loop's bells, takes the flags down, and notices the end, also where nothing was armed.
+///   `arm(interest)`: puts them up; false if something of the interest is there already, or the connection has ended:
+///   then don't sleep.
 /// - `alive()`: asks the kernel now.
 template <class E>
 concept TransportClientEnd = TransportEnd<E> && requires(E end, Interest interest, Party party, TimeLimit limit) {

@@ -1,4 +1,4 @@
-// expect: options come after the policy: connect\(address, 1s, qbipc::same_user_or_root, options\)
+// expect: options come after the policy: ..., qbipc::same_user_or_root, options\)
 // SPDX-License-Identifier: BSL-1.0
 #include "messages.hpp"
 

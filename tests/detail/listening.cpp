@@ -279,6 +279,25 @@ TEST_CASE("a descriptor that listens is taken over, and its file stays", "[liste
     CHECK(files::is_socket(path));
 }
 
+TEST_CASE("who connected before the descriptor was taken over can't send any either", "[listening]") {
+    const Surroundings around;
+    const auto address = *SocketAddress::file(around.directory / "activated");
+    const int made = LinuxKernel::socket(AF_UNIX, SOCK_STREAM, 0);
+    REQUIRE(LinuxKernel::bind(made, address.get(), address.size()) == 0);
+    REQUIRE(LinuxKernel::listen(made, 8) == 0);
+    const auto early = arrive(address);
+    REQUIRE(early);
+    auto listening = listen_at(Address::listening_descriptor(made), around.options);
+    const auto visitor = next(listening);
+    int passes = 0;
+    socklen_t size = sizeof passes;
+    if (LinuxKernel::getsockopt(visitor.socket.get(), SOL_SOCKET, so_passrights, &passes, &size) < 0) {
+        WARN("not tested: this kernel has no SO_PASSRIGHTS");
+        return;
+    }
+    CHECK(passes == 0);
+}
+
 TEST_CASE("a descriptor that isn't a listening Unix stream socket stays the caller's, untouched", "[listening]") {
     const Surroundings around;
     const Descriptor no_socket(LinuxKernel::eventfd(0, 0));

@@ -85,6 +85,8 @@ public:
                 if (fd != -ECONNABORTED && fd != -EPERM && fd != -EACCES && fd != -EPROTO) rest();
                 return fail_system(-fd);
             }
+            // Who connected before this service stood there is let in by the rules of who stood there then.
+            if (address_.form() == Address::Form::descriptor) refuse_descriptors<Kernel>(fd);
             Accepted visitor{Descriptor(fd), {}, door != wanted_, {}};
             if (short_of_descriptors_ > 0) visitor.refusal = errc::busy;
             auto credentials = credentials_of<Kernel>(fd);
