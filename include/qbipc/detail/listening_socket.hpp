@@ -25,12 +25,13 @@ inline constexpr int so_passrights = 0x4051;
 inline constexpr int so_passrights = 83;
 #endif
 
-/// Has the kernel refuse (EPERM) whatever descriptors somebody sends to what is accepted here. A service wants none: it
-/// closes those that it reads, but what waits in a queue would stay open. Linux 6.16; there is no other way before.
+/// Has the kernel refuse (EPERM) whatever descriptors somebody sends to this socket or, where it listens, to what is
+/// accepted of those who connect from now on. A service wants none: it closes those that it reads, but what waits in a
+/// queue would stay open. Linux 6.16; there is no other way before.
 template <class Kernel>
-void refuse_descriptors(int listening) noexcept {
+void refuse_descriptors(int socket) noexcept {
     constexpr int none = 0;
-    (void)Kernel::setsockopt(listening, SOL_SOCKET, so_passrights, &none, sizeof none);
+    (void)Kernel::setsockopt(socket, SOL_SOCKET, so_passrights, &none, sizeof none);
 }
 
 /// Listens at the abstract name. Errors: address_in_use, or what the kernel said.
