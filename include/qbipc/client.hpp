@@ -126,7 +126,8 @@ public:
     }
 
     /// Sends a one-way message at once. Blocking: never. What was accepted and is too large for the room there is goes
-    /// out with the operations that follow; flush() waits for that. Peer loss: a message sent to a service that is
+    /// out with the operations that follow; flush() waits for that, and a loop that watches fd() is told when there is
+    /// room for more. Peer loss: a message sent to a service that is
     /// dying may be lost without an error; alive() asks. Errors: lane_full, message_too_large, disconnected; on error
     /// nothing was sent.
     template <class X>

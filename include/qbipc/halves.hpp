@@ -83,7 +83,7 @@ public:
     }
     ~SendingHalf() { disconnect(); }
 
-    /// As Client::send().
+    /// As Client::send(). What was too large goes out with what this half does next: the other one can't send it.
     template <class X>
     [[nodiscard]] Result<void> send(X&& x) try {
         if constexpr (detail::check_one_way<X>()) {

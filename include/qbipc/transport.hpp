@@ -79,6 +79,9 @@ concept TransportEnd =
 /// - `quiet()`: drains the loop's bells, takes the flags down, and notices the end, also where nothing was armed.
 ///   `arm(interest)`: puts them up; false if something of the interest is there already, or the connection has ended:
 ///   then don't sleep.
+/// - `sent_in_part()`: whether the last frame committed isn't all out, and goes on with the next wait() or quiet(): a
+/// loop
+///   is told by arm() when. The sending thread's.
 /// - `alive()`: asks the kernel now.
 template <class E>
 concept TransportClientEnd = TransportEnd<E> && requires(E end, Interest interest, Party party, TimeLimit limit) {
@@ -86,6 +89,7 @@ concept TransportClientEnd = TransportEnd<E> && requires(E end, Interest interes
     { *end.descriptors().begin() } -> std::convertible_to<int>;
     end.quiet();
     { end.arm(interest) } -> std::same_as<bool>;
+    { end.sent_in_part() } -> std::same_as<bool>;
     { end.alive() } -> std::same_as<bool>;
 };
 
@@ -129,7 +133,9 @@ concept TransportVisitor =
     };
 
 /// Stands at an address. `fd()` is readable when accept() has something to do; `accept()` never blocks: a visitor,
-/// none, or an error that concerns one connection only. It backs off by itself when descriptors run out.
+/// none, or an error that concerns one connection only. It backs off by itself when descriptors run out. With
+/// `rest_until(time)`, which keeps fd() quiet until then and makes it readable then, those who connect leave the
+/// sessions most of a service's time.
 template <class L>
 concept TransportListener = std::movable<L> && requires(L listener, const L& view) {
     { view.fd() } -> std::same_as<int>;

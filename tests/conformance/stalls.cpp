@@ -183,3 +183,62 @@ TEST_CASE("what a socket didn't take in another session's turn goes out all the 
     REQUIRE(number);
     CHECK(number->value == 9);
 }
+
+TEMPLATE_LIST_TEST_CASE("the rest of a message goes out while its sender only sleeps in its loop", "[stall]",
+                        Transports) {
+    std::uint64_t parcels = 0;
+    auto service = step<TestType>(routes(on<Parcel>([&](const Parcel&, TailView<std::byte>) { ++parcels; })));
+    auto client = service.connect(small_lanes());
+    const int fd = client.fd();
+    REQUIRE(client.dispatch(no_events()));
+    for (std::uint64_t round = 1; round <= 3; ++round) {
+        REQUIRE(client.send(with_tail(Parcel{round}, patterned(round, 900'000))));
+        REQUIRE(service.turn_until([&] {
+            if (readable(fd)) REQUIRE(client.dispatch(no_events()));
+            return parcels == round;
+        }));
+    }
+    while (readable(fd)) REQUIRE(client.dispatch(no_events()));  // nothing more to do: it sleeps
+}
+
+TEST_CASE("what a socket didn't take goes out while its sender only sleeps in its loop", "[stall]") {
+    int notes = 0;
+    auto service = step<ShortSocket>(routes(on<Note>([&](const Note&) { ++notes; })));
+    auto client = service.connect();
+    const int fd = client.fd();
+    REQUIRE(client.dispatch(no_events()));
+    ShortKernel::refuses = 1;
+    REQUIRE(client.send(Note{1}));
+    REQUIRE(readable(fd, patience));
+    REQUIRE(client.dispatch(no_events()));
+    REQUIRE(readable(service.service.fd(), patience));
+    service.settle();
+    CHECK(notes == 1);
+    CHECK_FALSE(readable(fd));
+}
+
+TEST_CASE("what a socket didn't take of a sending half's goes out while the other half sleeps", "[stall]") {
+    auto service = run<ShortSocket>(routes(on<Double>([](const Double& m) { return Number{2 * m.value}; })));
+    const bool in_loop = GENERATE(false, true);
+    auto [sending, receiving] = connect<ShortSocket>(service.name).split();
+    const int fd = in_loop ? receiving.fd() : -1;
+    std::atomic<bool> begun = false;
+    std::atomic<std::uint64_t> number = 0;
+    std::jthread receiver([&, &receiving = receiving] {
+        const auto end = std::chrono::steady_clock::now() + patience;
+        begun = true;
+        while (number == 0 && std::chrono::steady_clock::now() < end)
+            if (in_loop)
+                (void)(readable(fd, patience) && receiving.dispatch(no_events()));
+            else
+                (void)receiving.receive(no_events(), patience);
+    });
+    REQUIRE(eventually([&] { return begun.load(); }));
+    std::this_thread::sleep_for(shortly);  // mostly it sleeps by now; either way it has to notice
+    ShortKernel::refuses = 1;
+    // Its own deadline would wake it, and what came before the end counts.
+    REQUIRE(
+        sending.start(Double{4}, 4 * patience, [&](Result<Number> answer) { number = answer ? answer->value : 1; }));
+    receiver.join();
+    CHECK(number == 8);
+}

@@ -45,9 +45,30 @@ FAULTS = [
     Fault(
         "what a socket didn't take waits for its session's next turn",
         "detail/stream_service_end.hpp",
-        "if (!this->out_of(lane).tail() || epoll_ < 0 || standing_.forked())",
+        "if (!this->sent_in_part() || epoll_ < 0 || standing_.forked())",
         "if (true)",
         Cases("conformance/stalls.cpp", "what a socket didn't take in another session's turn goes out all the same"),
+    ),
+    Fault(
+        "a loop isn't told that the rest of a message waits",
+        "detail/client_state.hpp",
+        "if ((requests.has_rest() && !split) || end.sent_in_part())",
+        "if (end.sent_in_part())",
+        Cases("conformance/stalls.cpp", "the rest of a message goes out while its sender only sleeps in its loop"),
+    ),
+    Fault(
+        "what a socket didn't take waits for its client's next message",
+        "detail/client_state.hpp",
+        "if ((requests.has_rest() && !split) || end.sent_in_part())",
+        "if (requests.has_rest() && !split)",
+        Cases("conformance/stalls.cpp", "what a socket didn't take goes out while its sender only sleeps in its loop"),
+    ),
+    Fault(
+        "the half that receives sleeps on what the other half couldn't send",
+        "detail/client_state.hpp",
+        "split ? announcer.bring_forward(Clock::now()) : announce_again();",
+        "announce_again();",
+        Cases("conformance/stalls.cpp", "what a socket didn't take of a sending half's goes out while the other half sleeps"),
     ),
     Fault(
         "a client that only dispatches isn't told of the end",

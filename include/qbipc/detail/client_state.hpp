@@ -45,8 +45,7 @@ public:
     ~ClientState() {
         if (end.ended() == errc::used_after_fork) return;
         disconnect();
-        while (!answers.end_quietly()) {
-        }
+        while (!answers.end_quietly()) continue;
     }
 
     /// Ends the connection once what was accepted is out, or the time for that is over.
@@ -61,27 +60,20 @@ public:
     /// Sends a request now; lane_full where there is no room.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation) {
-        const auto error = requests.send(end, x, header_of(x, kind, correlation));
-        if (!error) [[likely]]
-            ++requests_sent;
-        return error;
+        return sent(requests.send(end, x, header_of(x, kind, correlation)));
     }
 
     /// Sends a request, and waits for room as long as `limit` says.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
-        const auto error =
-            requests.send_waiting(end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); });
-        if (!error) [[likely]]
-            ++requests_sent;
-        return error;
+        return sent(
+            requests.send_waiting(end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); }));
     }
 
     /// Gets what waits in the outbox out.
     ErrorCode flush(TimeLimit limit) {
         while (requests.has_rest()) {
             const auto error = requests.flush(end);
-            if (!error) break;
             if (error != errc::lane_full) return error;
             if (auto stop = wait_for_room(limit)) return stop;
         }
@@ -273,6 +265,14 @@ private:
     /// In a child that was forked inside a function it is the fork that counts.
     errc why_not_here() const {
         return end.ended() == errc::used_after_fork ? errc::used_after_fork : errc::would_recurse;
+    }
+
+    /// Who watches the loop's descriptor, or the other half, may sleep: of what isn't out yet they are told.
+    ErrorCode sent(ErrorCode error) {
+        requests_sent += !error;
+        if ((requests.has_rest() && !split) || end.sent_in_part()) [[unlikely]]
+            split ? announcer.bring_forward(Clock::now()) : announce_again();
+        return error;
     }
 
     /// `more`: something may still be there.

@@ -77,6 +77,8 @@ public:
         return !this->shows(interest);
     }
 
+    static constexpr bool sent_in_part() noexcept { return false; }
+
     bool alive() const noexcept {
         if (standing_.closed()) return false;
         pollfd socket{call_.get(), POLLRDHUP, 0};

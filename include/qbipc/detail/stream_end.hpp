@@ -57,7 +57,10 @@ public:
         const std::lock_guard lock(*sending_);
         if (out_of(lane).commit(socket_of(lane), header) < 0) [[unlikely]]
             break_off();
+        sent_in_part_ = out_of(lane).tail();
     }
+    /// Of the last frame: the sending thread's to ask.
+    bool sent_in_part() const noexcept { return sent_in_part_; }
     void cancel(Lane) noexcept {}
 
     bool peek(Lane lane, Frame& frame) noexcept {
@@ -238,6 +241,7 @@ private:
     /// Over the outgoing frames: the sending thread takes it undisturbed; a receiving half flushes a tail, shutdown()
     /// ends one, from other threads. Beside a system call it costs nothing.
     std::unique_ptr<std::mutex> sending_;
+    bool sent_in_part_ = false;
     Credentials peer_;
 };
 

@@ -240,6 +240,7 @@ public:
         std::array<int, 1> descriptors() const noexcept { return {wire_->loop.bell.fd()}; }
         void quiet() { wake_up(wire_->loop); }
         bool arm(const Interest& interest) { return sleep_on(wire_->loop, interest); }
+        static constexpr bool sent_in_part() noexcept { return false; }
         bool alive() const {
             const std::lock_guard lock(wire_->mutex);
             return wire_->open;
