@@ -48,16 +48,29 @@ TEST_CASE("he waits only for sessions that come up, and never for long", "[conne
     CHECK(share.has_time(start + ConnectingShare::at_once / 2));
     CHECK_FALSE(share.has_time(start + ConnectingShare::at_once));
     share.done(start + 100us);
-    REQUIRE(share.begin(start + 100us));  // nothing came up
-    share.done(start + 200us);
-    share.took(1);
-    CHECK_FALSE(share.begin(start + 200us));
-    CHECK_FALSE(share.begin(start + 450us));
+    CHECK_FALSE(share.begin(start + 100us));
+    CHECK_FALSE(share.begin(start + 350us));
+    CHECK(share.due() == start + 400us);
     share.took(0);
-    CHECK(share.begin(start + 500us));
+    CHECK(share.begin(start + 400us));
     // Preempted, perhaps: what took long isn't held against those who come later.
     share.done(start + 300ms);
     share.took(1);
     CHECK_FALSE(share.begin(start + 300ms));
     CHECK(share.begin(start + 301ms));
+}
+
+TEST_CASE("sessions are expected to have more: their clients may still wait for the core", "[connecting_share]") {
+    ConnectingShare share;
+    share.took(1);
+    REQUIRE(share.begin(start));
+    share.done(start + 100us);
+    CHECK_FALSE(share.begin(start + 200us));
+    REQUIRE(share.begin(start + 400us));
+    share.done(start + 500us);
+    CHECK_FALSE(share.begin(start + 600us));
+    REQUIRE(share.begin(start + ConnectingShare::memory));
+    CHECK(share.has_time(start + 2 * ConnectingShare::memory));
+    share.done(start + 2 * ConnectingShare::memory);
+    CHECK(share.begin(start + 2 * ConnectingShare::memory));
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 // One user who wants more than his share, without the library. Ends when its input does.
 //   crowd shm|unix NAME [user=N]    "open N": that many sessions more, until one is refused; "drop N"; "silent N": says
-//                                   nothing at the door; "told": waits until each silent one was told why he must go;
+//                                   nothing at the door; "greet": then says at once what each wants, and waits until
+//                                   he is let in; "told": waits until each silent one was told why he must go;
 //                                   "flood": connects at full speed, "noise": rings, calls and wishes in one session,
-//                                   "compute": nothing to do with the service, each begun when it answers, until
-//                                   "enough"; "made": how often so far; "halves N": sends so many bytes of a long
-//                                   message in each session
+//                                   each begun when it answers, until "enough"; "made": how often so far; "halves N":
+//                                   sends so many bytes of a long message in each session
 #include <atomic>
 #include <iostream>
 #include <sstream>
@@ -38,10 +38,10 @@ public:
             for (; count != 0; --count) silent_.push_back(connect_to(name_));
             return "silent";
         }
+        if (verb == "greet") return "let_in=" + std::to_string(greet());
         if (verb == "told") return "told=" + std::to_string(told());
         if (verb == "halves") return halves(count);
         if (verb == "flood") return beside([this] { knock(); });
-        if (verb == "compute") return beside([this] { ++made_; });
         if (verb == "noise") {
             noisy_ = visit();
             return noisy_.c ? beside([this] { make_noise(); }) : "refused";
@@ -92,6 +92,22 @@ private:
             std::this_thread::sleep_for(1ms);
         }
         return "opened=" + std::to_string(opened) + " why=" + std::to_string(why);
+    }
+
+    int greet() {
+        Hello hello;
+        hello.transport = transport_;
+        for (auto& one : silent_) put_all(one.get(), bytes_of(hello));
+        int count = 0;
+        for (auto& one : silent_) {
+            Visit visit{std::move(one)};
+            const auto bytes = take(visit.c.get(), sizeof(Reply), &visit.more);
+            count += bytes.size() == sizeof(Reply) && bytes[15] == static_cast<char>(admitted);
+            put_byte(visit.c.get(), byte_ack);
+            sessions_.push_back(std::move(visit));
+        }
+        silent_.clear();
+        return count;
     }
 
     int told() {

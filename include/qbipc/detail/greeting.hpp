@@ -98,7 +98,7 @@ public:
         const auto guard = ForkGuard::here<Kernel>();
         if (!guard) return fail(guard.error());
         epoll_event event{};
-        event.events = EPOLLIN;
+        event.events = EPOLLIN | EPOLLET;  // all there is is read, or kept in mind
         event.data.u64 = tag;
         const int error = Kernel::epoll_ctl(epoll, EPOLL_CTL_ADD, socket_.get(), &event);
         if (error < 0) return fail_system(-error);

@@ -36,7 +36,7 @@ public:
     using Wait = typename ServiceWait<T>::type;
 
     /// How long everybody else may go unnoticed while some sessions keep the service busy, handlers apart: the clock is
-    /// read every 16 requests. Over sockets that is all the others, and a round trip of theirs takes 30 us.
+    /// read every few requests. Over sockets that is all the others, and a round trip of theirs takes 30 us.
     static constexpr Clock::duration look_interval =
         std::chrono::microseconds(requires { requires T::looks_are_cheap; } ? 50 : 10);
 

@@ -16,7 +16,8 @@ namespace qbipc::detail {
 template <TransportPolicy T>
 class ReadyList {
 public:
-    static constexpr std::size_t fair_share = 32;  ///< frames of one session before the next has its turn
+    /// Frames of one session before the next has its turn. Over sockets one may cost as much as a whole call of others.
+    static constexpr std::size_t fair_share = requires { requires T::looks_are_cheap; } ? 32 : 4;
 
     bool empty() const noexcept { return waiting_.empty(); }
 

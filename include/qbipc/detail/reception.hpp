@@ -49,16 +49,26 @@ public:
     void sessions_took(std::size_t frames) noexcept { share_.took(frames); }
 
     /// These guests' tags were announced, and, where there is a knock, the listener's descriptor. Guests first, for who
-    /// only knocks can do so without end; one of each kind always has his turn.
+    /// only knocks can do so without end; one of each kind always has his turn. Who has to wait wakes nobody meanwhile:
+    /// where all share a core, those come to run whom the time is for.
     template <class Hooks>
     void see_to(Hooks& hooks, int epoll, bool knock, std::span<const epoll_event> guests) {
-        if (!share_.begin()) return;
-        for (const epoll_event& guest : guests) {
-            if (&guest != guests.data() && !share_.has_time()) break;
-            advance(hooks, guest.data.u64);
+        for (const epoll_event& guest : guests) guest_of(guest.data.u64).called = true;
+        bool all = !can_rest || share_.begin();
+        if (all) {
+            bool first = true;
+            for (auto& guest : guests_) {
+                if (!guest->called) continue;
+                all = std::exchange(first, false) || has_time();
+                if (!all) break;
+                guest->called = false;
+                advance(hooks, *guest);
+            }
+            if (knock) accept(hooks, epoll);
+            share_.done();
         }
-        if (knock) accept(hooks, epoll);
-        share_.done();
+        if constexpr (can_rest)
+            if (!all) listener_.rest_until(share_.due());
     }
 
     /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
@@ -79,11 +89,26 @@ public:
     void forget_all() { guests_.clear(); }
 
 private:
+    static constexpr std::size_t accepts_per_turn = 16;
+    static constexpr bool can_rest =
+        requires(typename T::Listener listener) { listener.rest_until(Clock::time_point{}); };
+
+    struct Guest {
+        Visitor visitor;
+        uid_t uid;
+        Clock::time_point since;
+        bool gone = false;
+        bool called = false;  ///< announced, and not seen to yet
+    };
+
+    static Guest& guest_of(std::uint64_t tag) noexcept { return *reinterpret_cast<Guest*>(tag & ~guest_bit); }
+    bool has_time() const noexcept { return !can_rest || share_.has_time(); }
+
     /// The listener's descriptor was announced. `hooks.check(credentials)` gives the policy's refusal; for the rest see
     /// advance().
     template <class Hooks>
     void accept(Hooks& hooks, int epoll) {
-        for (std::size_t i = 0; i < accepts_per_turn && (i == 0 || share_.has_time()); ++i) {
+        for (std::size_t i = 0; i < accepts_per_turn && (i == 0 || has_time()); ++i) {
             auto visitor = listener_.accept();
             if (!visitor) {
                 ++refused_;
@@ -103,7 +128,7 @@ private:
                 continue;
             }
             Guest& guest = *guests_.back();
-            advance(hooks, reinterpret_cast<std::uint64_t>(&guest));  // most have said already what they want
+            advance(hooks, guest);  // most have said already what they want
             if (guest.gone) continue;
             if (auto attached = guest.visitor.attach(epoll, reinterpret_cast<std::uint64_t>(&guest) | guest_bit);
                 !attached)
@@ -111,11 +136,10 @@ private:
         }
     }
 
-    /// A guest's tag was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data
+    /// A guest was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data
     /// or refuses, and `hooks.admitted(end, data, uid, since)` takes the half-open end over; false: it couldn't.
     template <class Hooks>
-    void advance(Hooks& hooks, std::uint64_t tag) {
-        Guest& guest = *reinterpret_cast<Guest*>(tag & ~guest_bit);
+    void advance(Hooks& hooks, Guest& guest) {
         if (guest.gone) return;
         const auto heard = guest.visitor.hello();
         if (!heard) return dismiss(guest);  // he was told why
@@ -132,15 +156,6 @@ private:
         if (!admitted) return dismiss(guest);
         guest.gone = true;
     }
-
-    static constexpr std::size_t accepts_per_turn = 16;
-
-    struct Guest {
-        Visitor visitor;
-        uid_t uid;
-        Clock::time_point since;
-        bool gone = false;
-    };
 
     /// False: there is no memory for him. The visitor is unharmed then.
     bool seat(Visitor& visitor, uid_t uid) {

@@ -136,7 +136,7 @@ public:
 
 private:
     static constexpr std::uint64_t listener_tag = 2, door_tag = 4, timer_tag = 6;  // no pointers, and even
-    static constexpr std::size_t frames_per_look = 16;
+    static constexpr std::size_t frames_per_look = std::min<std::size_t>(16, ReadyList<T>::fair_share);
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
                 BasicDescriptor<> epoll, GraceTimer<Kernel> timer)

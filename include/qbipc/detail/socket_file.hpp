@@ -57,7 +57,7 @@ public:
         if (const auto error = file.bind(*address)) return fail(error);
         refuse_descriptors<Kernel>(file.socket_.get());
         auto error = file.set_permissions(options);
-        if (!error) error = to_error(Kernel::listen(file.socket_.get(), SOMAXCONN));
+        if (!error) error = to_error(Kernel::listen(file.socket_.get(), backlog));
         if (error) {
             file.unlink_if_ours();
             file.owner_ = 0;
