@@ -264,7 +264,7 @@ private:
 
     template <class X, class Use>
     detail::ErrorCode exchange(const X& x, TimeLimit& limit, Use&& use) {
-        if (state_->looks_at_answer()) [[unlikely]]
+        if (state_->answers.looking()) [[unlikely]]
             return errc::would_recurse;
         const std::uint32_t correlation = state_->calls->issue();
         if (auto error = state_->send(x, Kind::call, correlation, limit)) return error;

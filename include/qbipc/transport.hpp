@@ -115,10 +115,10 @@ concept TransportServiceEnd = TransportEnd<E> && requires(E end, Interest intere
 
 /// One who has connected and waits to be let in.
 ///
-/// - `peer()`: filled before the listener gives the visitor. `attach(epoll, tag)`: as above; announced when hello() may
-/// get further.
-/// - `hello()`: false: not yet all there; true: said what it wants, and it fits; an error: it can't be served, and was
-/// told.
+/// - `peer()`: filled before the listener gives the visitor. `attach(epoll, tag)`: as above, but
+///   edge-triggered: announced when hello() may get further.
+/// - `hello()`: reads all there is; false: not yet the whole; true: said what it wants, and it fits; an error: it can't
+/// be served, and was told.
 /// - `admit(options)`: makes what the session needs, within the options' caps, and tells the client. Only after
 /// hello().
 /// - `refuse(code)`: tells the client why not. Dropping a visitor just hangs up.
@@ -133,9 +133,7 @@ concept TransportVisitor =
     };
 
 /// Stands at an address. `fd()` is readable when accept() has something to do; `accept()` never blocks: a visitor,
-/// none, or an error that concerns one connection only. It backs off by itself when descriptors run out. With
-/// `rest_until(time)`, which keeps fd() quiet until then and makes it readable then, those who connect leave the
-/// sessions most of a service's time.
+/// none, or an error that concerns one connection only. It backs off by itself when descriptors run out.
 template <class L>
 concept TransportListener = std::movable<L> && requires(L listener, const L& view) {
     { view.fd() } -> std::same_as<int>;

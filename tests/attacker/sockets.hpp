@@ -51,8 +51,9 @@ inline std::pair<sockaddr_un, socklen_t> abstract(const std::string& name) {
     return {address, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + path.size())};
 }
 
-inline Fd connect_to(const std::string& name) {
-    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+/// `flags`: SOCK_NONBLOCK: only if there is a place at once.
+inline Fd connect_to(const std::string& name, int flags = 0) {
+    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
     const auto [address, size] = abstract(name);
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) fd.close();
     return fd;

@@ -381,37 +381,20 @@ TEST_CASE("a service out of descriptors tells some that it is busy, does not spi
     CHECK(next(listening).refusal == errc::busy);
 }
 
-TEST_CASE("a door that rests is quiet, whoever knocks, and opens by itself when its time has come", "[listening]") {
-    const Surroundings around;
-    auto listening = listen_at(around.name, around.options);
-    const auto early = arrive(around.abstract());
-    REQUIRE(early);
-    REQUIRE(announces(listening));
-    const auto due = Clock::now() + std::chrono::milliseconds(100);
-    listening.rest_until(due);
-    listening.rest_until(due + std::chrono::hours(1));  // it rests already
-    const auto late = arrive(around.abstract());
-    REQUIRE(late);
-    const bool early_news = announces(listening, Clock::time_point::min()) && Clock::now() < due;
-    CHECK_FALSE(early_news);
-    REQUIRE(announces(listening));
-    CHECK(Clock::now() >= due);
-    CHECK_FALSE(next(listening).refusal);
-    CHECK_FALSE(next(listening).refusal);
-    CHECK(nobody_waits(listening));
-}
-
 TEST_CASE("few wait in the kernel: a flood is not in the way of others for long", "[listening]") {
+    const bool at_file = GENERATE(false, true);
     const Surroundings around;
+    if (at_file) around.raise_flag();
     auto listening = listen_at(around.name, around.options);
-    std::vector<qbipc::detail::Descriptor> crowd;
-    while (crowd.size() < 10 * static_cast<std::size_t>(qbipc::detail::backlog)) {
-        auto one = arrive(around.abstract());
+    constexpr auto many = static_cast<std::size_t>(backlog);
+    std::vector<Descriptor> crowd;
+    while (crowd.size() < 10 * many) {
+        auto one = arrive(at_file ? around.path() : around.abstract());
         if (!one) break;
         crowd.push_back(std::move(*one));
     }
-    CHECK(crowd.size() > static_cast<std::size_t>(qbipc::detail::backlog) / 2);
-    CHECK(crowd.size() < 2 * static_cast<std::size_t>(qbipc::detail::backlog));
+    CHECK(crowd.size() > many / 2);
+    CHECK(crowd.size() < 2 * many);
 }
 
 TEST_CASE("a service short of memory waits a little and goes on", "[listening]") {

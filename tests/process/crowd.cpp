@@ -3,7 +3,8 @@
 //   crowd shm|unix NAME [user=N]    "open N": that many sessions more, until one is refused; "drop N"; "silent N": says
 //                                   nothing at the door; "greet": then says at once what each wants, and waits until
 //                                   he is let in; "told": waits until each silent one was told why he must go;
-//                                   "flood": connects at full speed, "noise": rings, calls and wishes in one session,
+//                                   "flood": connects at full speed, "jostle": without
+//                                   waiting for a place, "noise": rings, calls and wishes in one session,
 //                                   each begun when it answers, until "enough"; "made": how often so far; "halves N":
 //                                   sends so many bytes of a long message in each session
 #include <atomic>
@@ -42,6 +43,7 @@ public:
         if (verb == "told") return "told=" + std::to_string(told());
         if (verb == "halves") return halves(count);
         if (verb == "flood") return beside([this] { knock(); });
+        if (verb == "jostle") return beside([this] { knock(SOCK_NONBLOCK); });
         if (verb == "noise") {
             noisy_ = visit();
             return noisy_.c ? beside([this] { make_noise(); }) : "refused";
@@ -138,8 +140,9 @@ private:
         if (one.c && !put_all(one.c.get(), HostileClient::stream_frame(frame, payload))) one.c.close();
     }
 
-    void knock() {
-        const Fd one = connect_to(name_);
+    void knock(int flags = 0) {
+        const Fd one = connect_to(name_, flags);
+        if (!one) return;
         if (made_ % 3 == 0) put(one.get(), "no hello");
         ++made_;
     }

@@ -45,7 +45,7 @@ FAULTS = [
     Fault(
         "what a socket didn't take waits for its session's next turn",
         "detail/stream_service_end.hpp",
-        "if (!this->sent_in_part() || epoll_ < 0 || standing_.forked())",
+        "if (!this->sent_in_part_ || epoll_ < 0 || standing_.forked())",
         "if (true)",
         Cases("conformance/stalls.cpp", "what a socket didn't take in another session's turn goes out all the same"),
     ),
@@ -62,6 +62,35 @@ FAULTS = [
         "if ((requests.has_rest() && !split) || end.sent_in_part())",
         "if (requests.has_rest() && !split)",
         Cases("conformance/stalls.cpp", "what a socket didn't take goes out while its sender only sleeps in its loop"),
+    ),
+    Fault(
+        "flush forgets what a socket didn't take",
+        "detail/client_state.hpp",
+        "while (requests.has_rest() || end.sent_in_part())",
+        "while (requests.has_rest())",
+        Cases("conformance/stalls.cpp", "flush waits for what a socket didn't take"),
+    ),
+    Fault(
+        "who finds no memory for a frame tries again at once",
+        "detail/frame_sender.hpp",
+        "if (sent != -EAGAIN) Kernel::sleep({0, 1'000'000});",
+        "",
+        Cases("conformance/stalls.cpp", "what a socket didn't take goes out while its sender only sleeps in its loop"),
+    ),
+    Fault(
+        "a forked child rings in its parent's loop",
+        "detail/loop_descriptor.hpp",
+        "        if (guard_.forked()) return;\n        const std::lock_guard lock(mutex_);\n        if (at < at_)",
+        "        const std::lock_guard lock(mutex_);\n        if (at < at_)",
+        Cases("process/offspring.cpp", "forks in the middle of whatever a client does", helpers=("busy",), others=("peer",)),
+    ),
+    Fault(
+        "the half that receives silences what the other one rang for",
+        "detail/client_state.hpp",
+        "        if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();\n",
+        "        if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();\n"
+        "        announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);\n",
+        Cases("conformance/stalls.cpp", "what one half couldn't send while the other one looked at its loop"),
     ),
     Fault(
         "the half that receives sleeps on what the other half couldn't send",

@@ -47,6 +47,10 @@ public:
         loop_->alarm(at);
         while (calls.has_functions() && calls.nearest() < at) loop_->alarm(at = calls.nearest());
     }
+    void alarm_now() noexcept {
+        alarm_set_ = true;
+        loop_->bring_forward(Clock::time_point{});
+    }
 
 private:
     std::unique_ptr<LoopDescriptor<Kernel>> loop_;
@@ -63,6 +67,19 @@ public:
     Announcing(const Announcing&) = delete;
     Announcing& operator=(const Announcing&) = delete;
     ~Announcing() { state_.announce_again(); }
+
+private:
+    State& state_;
+};
+
+/// The same for what a send leaves behind, whatever way it ends.
+template <class State>
+class TellingOfRest {
+public:
+    explicit TellingOfRest(State& state) noexcept : state_(state) {}
+    TellingOfRest(const TellingOfRest&) = delete;
+    TellingOfRest& operator=(const TellingOfRest&) = delete;
+    ~TellingOfRest() { state_.tell_of_rest(); }
 
 private:
     State& state_;

@@ -60,22 +60,30 @@ public:
     /// Sends a request now; lane_full where there is no room.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation) {
-        return sent(requests.send(end, x, header_of(x, kind, correlation)));
+        const TellingOfRest afterwards(*this);
+        const auto error = requests.send(end, x, header_of(x, kind, correlation));
+        requests_sent += !error;
+        return error;
     }
 
     /// Sends a request, and waits for room as long as `limit` says.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
-        return sent(
-            requests.send_waiting(end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); }));
+        const TellingOfRest afterwards(*this);
+        const auto error =
+            requests.send_waiting(end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); });
+        requests_sent += !error;
+        return error;
     }
 
-    /// Gets what waits in the outbox out.
+    /// Gets out what waits in the outbox, and in a frame that is out in part.
     ErrorCode flush(TimeLimit limit) {
-        while (requests.has_rest()) {
+        const TellingOfRest afterwards(*this);
+        while (requests.has_rest() || end.sent_in_part()) {
             const auto error = requests.flush(end);
-            if (error != errc::lane_full) return error;
+            if (error && error != errc::lane_full) return error;
             if (auto stop = wait_for_room(limit)) return stop;
+            if (limit.deadline().passed()) return errc::timed_out;
         }
         return {};
     }
@@ -218,6 +226,22 @@ public:
         return announcer.fd();
     }
 
+    /// After the flags were taken down: up again for the loop; and what came meanwhile, or is due, it is told at once.
+    void announce_again() {
+        if (!announcer.begun() || dispatching_) return;
+        Interest interest{Lane::responses | Lane::events, {}};
+        if (!split && requests.has_rest()) interest.room = Lane::requests;
+        // In this order: what the other half rings for while it is armed isn't silenced.
+        announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);
+        if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();
+    }
+
+    /// Who watches the loop's descriptor, or the other half, may sleep: of what isn't out yet they are told.
+    void tell_of_rest() {
+        if ((requests.has_rest() && !split) || end.sent_in_part()) [[unlikely]]
+            split ? announcer.bring_forward(Clock::now()) : announce_again();
+    }
+
     /// From here on two threads. The flag of a rest that the loop was told of is the sending one's from now on.
     void begin_split() {
         (void)announcer.make(end.descriptors());
@@ -233,9 +257,6 @@ public:
         return make_error_code(errc::protocol_violation);
     }
 
-    /// An answer is looked at where it lies: no other can be waited for.
-    bool looks_at_answer() const noexcept { return answers.looking(); }
-
     End end;
     std::shared_ptr<Calls> calls;
     Announcer<KernelOf<T>> announcer;
@@ -244,7 +265,6 @@ public:
     // sending
     MessageSender<End, Lane::requests> requests;
     std::uint64_t requests_sent = 0;
-
     // receiving
     AnswerDesk<End, Memory> answers;
     MessageReceiver<End, Memory, Lane::events> events;
@@ -253,8 +273,6 @@ public:
 
 private:
     using Desk = AnswerDesk<End, Memory>;
-    using Announcing = detail::Announcing<ClientState>;
-    friend Announcing;
 
     /// Events that one receive() gives: a publisher as fast as the client doesn't keep it for ever.
     static constexpr std::size_t most_at_once = 1024;
@@ -265,14 +283,6 @@ private:
     /// In a child that was forked inside a function it is the fork that counts.
     errc why_not_here() const {
         return end.ended() == errc::used_after_fork ? errc::used_after_fork : errc::would_recurse;
-    }
-
-    /// Who watches the loop's descriptor, or the other half, may sleep: of what isn't out yet they are told.
-    ErrorCode sent(ErrorCode error) {
-        requests_sent += !error;
-        if ((requests.has_rest() && !split) || end.sent_in_part()) [[unlikely]]
-            split ? announcer.bring_forward(Clock::now()) : announce_again();
-        return error;
     }
 
     /// `more`: something may still be there.
@@ -380,16 +390,6 @@ private:
         if (alarm >= 0) announcer.quiet();
         answers.expire();
         return error == errc::timed_out && nearest < limit.deadline().at() ? ErrorCode() : error;
-    }
-
-    /// After the flags were taken down: up again for the loop; and what came meanwhile, or is due, it is told at once.
-    void announce_again() {
-        if (!announcer.begun() || dispatching_) return;
-        Interest interest{Lane::responses | Lane::events, {}};
-        if (!split && requests.has_rest()) interest.room = Lane::requests;
-        if (!end.arm(interest) || violated() || answers.has_put_off())
-            return announcer.set_alarm(Clock::time_point{}, *calls);
-        announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);
     }
 
     bool dispatching_ = false;        ///< events are given to their functions

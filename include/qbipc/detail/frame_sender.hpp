@@ -113,6 +113,8 @@ public:
             const auto sent = Kernel::send(socket, buffer_.data() + begin_, end_ - begin_, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (sent == -EAGAIN || sent == -ENOBUFS || sent == -ENOMEM) {
                 room_ = 0;
+                // Poll calls the socket writable all the same: who comes back at once would do so again and again.
+                if (sent != -EAGAIN) Kernel::sleep({0, 1'000'000});
                 return 0;
             }
             if (sent < 0) {

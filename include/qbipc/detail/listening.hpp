@@ -99,14 +99,6 @@ public:
         return std::nullopt;
     }
 
-    /// fd() stays quiet until then, whoever comes, but for the flag's news.
-    void rest_until(Clock::time_point at) noexcept {
-        if (resting()) return;
-        rest_until_ = at;
-        watch_doors();
-        set_timer(Kernel::now());
-    }
-
     /// The socket that new connections come to now, once more: for Address::listening_descriptor(), and the caller's
     /// until somebody listens there. Errors: what the kernel said.
     Result<Descriptor> share() const {
@@ -312,7 +304,11 @@ private:
 
     /// Doors stay shut for a while, so that those who wait there don't wake the loop again and again.
     void rest() noexcept {
-        if (!resting()) rest_until(Kernel::now() + rests_.next());
+        if (resting()) return;
+        const auto now = Kernel::now();
+        rest_until_ = now + rests_.next();
+        watch_doors();
+        set_timer(now);
     }
 
     unsigned resume() noexcept {

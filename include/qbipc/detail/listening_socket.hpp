@@ -34,9 +34,10 @@ void refuse_descriptors(int socket) noexcept {
     (void)Kernel::setsockopt(socket, SOL_SOCKET, so_passrights, &none, sizeof none);
 }
 
-/// So many wait in the kernel for accept(); whoever comes then waits for a place, in his turn, in connect(). They are
-/// taken in the order of their coming, so this is what others have to wait for beside one who connects without end: the
-/// slowest of 1,000 connects took 60 to 80 ms with SOMAXCONN, 10 with this.
+/// So many wait in the kernel for accept(), in the order of their coming; whoever comes then waits in connect() for a
+/// place, and has to be there when one is free. This is what others have to wait for beside one who connects without
+/// end: the slowest of 1,000 connects took 60 to 80 ms with SOMAXCONN, 10 with this. Beside four threads that try again
+/// and again without waiting, all of 100 got in, within 55 ms; with SOMAXCONN they didn't in 8 s.
 inline constexpr int backlog = 256;
 
 /// Listens at the abstract name. Errors: address_in_use, or what the kernel said.

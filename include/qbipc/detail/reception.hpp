@@ -18,6 +18,7 @@
 #include <qbipc/detail/admission.hpp>
 #include <qbipc/detail/connecting_share.hpp>
 #include <qbipc/detail/make_room.hpp>
+#include <qbipc/detail/timer.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/kernel.hpp>
 #include <qbipc/options.hpp>
@@ -31,13 +32,15 @@ namespace qbipc::detail {
 template <TransportPolicy T>
 class Reception {
     using Visitor = typename T::Listener::Visitor;
+    using Kernel = KernelOf<T>;
 
 public:
     /// Told apart from sessions in an epoll tag by this bit: pointers are even.
     static constexpr std::uint64_t guest_bit = 1;
+    static constexpr std::uint64_t listener_tag = 2;  ///< no pointer, and even
 
-    Reception(typename T::Listener listener, const ServiceOptions& options)
-        : options_(options), listener_(std::move(listener)), admission_(options.limits) {}
+    Reception(typename T::Listener listener, Timer<Kernel> turn, const ServiceOptions& options)
+        : options_(options), listener_(std::move(listener)), turn_(std::move(turn)), admission_(options.limits) {}
 
     int fd() const noexcept { return listener_.fd(); }
     const typename T::Listener& listener() const noexcept { return listener_; }
@@ -48,18 +51,23 @@ public:
     /// Sessions had so many frames: who visits leaves them most of the time.
     void sessions_took(std::size_t frames) noexcept { share_.took(frames); }
 
-    /// These guests' tags were announced, and, where there is a knock, the listener's descriptor. Guests first, for who
-    /// only knocks can do so without end; one of each kind always has his turn. Who has to wait wakes nobody meanwhile:
-    /// where all share a core, those come to run whom the time is for.
+    /// The timer by which those who wait for their turn are remembered: its descriptor, and that it was announced.
+    int timer() const noexcept { return turn_.fd(); }
+    void turn_came() noexcept { turn_.quiet(); }
+
+    /// These guests' tags were announced, and, where there is a knock, the listener's descriptor, or the timer's.
+    /// Guests first, for who only knocks can do so without end; one of each kind always has his turn. Who has to wait
+    /// wakes nobody meanwhile: where all share a core, those come to run whom the time is for.
     template <class Hooks>
     void see_to(Hooks& hooks, int epoll, bool knock, std::span<const epoll_event> guests) {
         for (const epoll_event& guest : guests) guest_of(guest.data.u64).called = true;
-        bool all = !can_rest || share_.begin();
+        bool all = share_.begin();
         if (all) {
+            listen(epoll, true);
             bool first = true;
             for (auto& guest : guests_) {
                 if (!guest->called) continue;
-                all = std::exchange(first, false) || has_time();
+                all = std::exchange(first, false) || share_.has_time();
                 if (!all) break;
                 guest->called = false;
                 advance(hooks, *guest);
@@ -67,8 +75,9 @@ public:
             if (knock) accept(hooks, epoll);
             share_.done();
         }
-        if constexpr (can_rest)
-            if (!all) listener_.rest_until(share_.due());
+        if (all) return;
+        listen(epoll, false);
+        turn_.alarm(share_.due());
     }
 
     /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
@@ -90,8 +99,6 @@ public:
 
 private:
     static constexpr std::size_t accepts_per_turn = 16;
-    static constexpr bool can_rest =
-        requires(typename T::Listener listener) { listener.rest_until(Clock::time_point{}); };
 
     struct Guest {
         Visitor visitor;
@@ -102,13 +109,18 @@ private:
     };
 
     static Guest& guest_of(std::uint64_t tag) noexcept { return *reinterpret_cast<Guest*>(tag & ~guest_bit); }
-    bool has_time() const noexcept { return !can_rest || share_.has_time(); }
+    /// Whether the listener's descriptor is announced.
+    void listen(int epoll, bool now) noexcept {
+        if (std::exchange(listens_, now) == now) return;
+        epoll_event event{now ? std::uint32_t{EPOLLIN} : 0u, {.u64 = listener_tag}};
+        (void)Kernel::epoll_ctl(epoll, EPOLL_CTL_MOD, listener_.fd(), &event);
+    }
 
     /// The listener's descriptor was announced. `hooks.check(credentials)` gives the policy's refusal; for the rest see
     /// advance().
     template <class Hooks>
     void accept(Hooks& hooks, int epoll) {
-        for (std::size_t i = 0; i < accepts_per_turn && (i == 0 || has_time()); ++i) {
+        for (std::size_t i = 0; i < accepts_per_turn && (i == 0 || share_.has_time()); ++i) {
             auto visitor = listener_.accept();
             if (!visitor) {
                 ++refused_;
@@ -179,6 +191,8 @@ private:
 
     const ServiceOptions& options_;
     typename T::Listener listener_;
+    Timer<Kernel> turn_;
+    bool listens_ = true;
     Admission admission_;
     ConnectingShare share_;
     std::vector<std::unique_ptr<Guest>> guests_;

@@ -24,6 +24,7 @@
 #include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/detail/service_counters.hpp>
 #include <qbipc/detail/session_range.hpp>
+#include <qbipc/detail/timer.hpp>
 #include <qbipc/kernel.hpp>
 #include <qbipc/options.hpp>
 #include <qbipc/statistics.hpp>
@@ -48,15 +49,19 @@ public:
         auto timer =
             GraceTimer<Kernel>::make(Deadline::after(Clock::time_point{}, options.limits.handshake).time_since_epoch());
         if (!timer) return fail(timer.error());
-        const std::array<std::pair<int, std::uint64_t>, 3> watched{
-            {{listener.fd(), listener_tag}, {(*door)->fd(), door_tag}, {timer->fd(), timer_tag}}};
+        auto turn = Timer<Kernel>::make();
+        if (!turn) return fail(turn.error());
+        const std::array<std::pair<int, std::uint64_t>, 4> watched{{{listener.fd(), Reception<T>::listener_tag},
+                                                                    {(*door)->fd(), door_tag},
+                                                                    {timer->fd(), timer_tag},
+                                                                    {turn->fd(), turn_tag}}};
         for (const auto& [fd, tag] : watched) {
             epoll_event event{EPOLLIN, {.u64 = tag}};
             if (const int error = Kernel::epoll_ctl(epoll->get(), EPOLL_CTL_ADD, fd, &event); error < 0)
                 return fail_system(-error);
         }
         return std::unique_ptr<ServiceLoop>(new ServiceLoop(std::move(listener), std::move(options), std::move(*door),
-                                                            std::move(*epoll), std::move(*timer)));
+                                                            std::move(*epoll), std::move(*timer), std::move(*turn)));
     }
     ServiceLoop(const ServiceLoop&) = delete;
     ServiceLoop& operator=(const ServiceLoop&) = delete;
@@ -135,16 +140,16 @@ public:
     void clear_statistics() { counters_.clear(counted()); }
 
 private:
-    static constexpr std::uint64_t listener_tag = 2, door_tag = 4, timer_tag = 6;  // no pointers, and even
+    static constexpr std::uint64_t door_tag = 4, timer_tag = 6, turn_tag = 8;  // no pointers, and even
     static constexpr std::size_t frames_per_look = std::min<std::size_t>(16, ReadyList<T>::fair_share);
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
-                BasicDescriptor<> epoll, GraceTimer<Kernel> timer)
+                BasicDescriptor<> epoll, GraceTimer<Kernel> timer, Timer<Kernel> turn)
         : options_(std::move(options)),
           door_(std::move(way_in)),
           epoll_(std::move(epoll)),
           timer_(std::move(timer)),
-          reception_(std::move(listener), options_) {}
+          reception_(std::move(listener), std::move(turn), options_) {}
 
     // ---- the kernel's news
 
@@ -156,7 +161,10 @@ private:
         const int count = Kernel::epoll_wait(epoll_.get(), news.data(), static_cast<int>(news.size()), milliseconds);
         for (int i = 0; i < count; ++i) {
             const std::uint64_t tag = news[static_cast<std::size_t>(i)].data.u64;
-            if (tag == listener_tag) {
+            if (tag == Reception<T>::listener_tag) {
+                knock = true;
+            } else if (tag == turn_tag) {
+                reception_.turn_came();
                 knock = true;
             } else if (tag == door_tag) {
                 if (door_->answer_bell()) stopped_ = true;

@@ -91,6 +91,10 @@ public:
         return !this->shows_frames(interest.frames, false) && !this->shows_room(interest.room, false);
     }
 
+    bool sent_in_part() noexcept {
+        return this->sent_in_part_ && (this->sent_in_part_ = this->has_tail(Lane::requests));
+    }
+
     bool alive() const noexcept {
         if (standing_.closed()) return false;
         pollfd socket{call_.get(), POLLRDHUP, 0};

@@ -59,8 +59,6 @@ public:
             break_off();
         sent_in_part_ = out_of(lane).tail();
     }
-    /// Of the last frame: the sending thread's to ask.
-    bool sent_in_part() const noexcept { return sent_in_part_; }
     void cancel(Lane) noexcept {}
 
     bool peek(Lane lane, Frame& frame) noexcept {
@@ -189,6 +187,7 @@ protected:
         return any;
     }
 
+    bool sent_in_part_ = false;  ///< the last frame of all, at its commit; the sending thread's
     Standing standing_;
     std::size_t max_message_;
     Descriptor call_;
@@ -241,7 +240,6 @@ private:
     /// Over the outgoing frames: the sending thread takes it undisturbed; a receiving half flushes a tail, shutdown()
     /// ends one, from other threads. Beside a system call it costs nothing.
     std::unique_ptr<std::mutex> sending_;
-    bool sent_in_part_ = false;
     Credentials peer_;
 };
 

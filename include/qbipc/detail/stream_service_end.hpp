@@ -83,7 +83,7 @@ public:
     /// answer, or an event that another session's request brought, nobody arms this one.
     void commit(Lane lane, const Header& header) noexcept {
         Base::commit(lane, header);
-        if (!this->sent_in_part() || epoll_ < 0 || standing_.forked()) [[likely]]
+        if (!this->sent_in_part_ || epoll_ < 0 || standing_.forked()) [[likely]]
             return;
         if (lane == Lane::events)
             control(epoll_, EPOLL_CTL_MOD, event_.get(), event_events_ |= EPOLLOUT);

@@ -36,7 +36,6 @@ public:
     }
 
     int fd() const noexcept { return listening_.fd(); }
-    void rest_until(Clock::time_point at) noexcept { listening_.rest_until(at); }
     Result<Descriptor> share() const { return listening_.share(); }
 
     Result<std::optional<Visitor>> accept() {
