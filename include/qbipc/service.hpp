@@ -125,7 +125,9 @@ struct ServiceState {
 ///
 /// One thread drives it, by run() or by watching fd() and calling dispatch(); everything it calls runs in that thread.
 /// Other threads have post(), answers and stopper(). Its destruction ends all sessions, with their on_disconnect.
-/// After a fork it is the parent's: in the child destruction closes descriptors, all else gives used_after_fork.
+/// After a fork it is the parent's: in the child destruction closes descriptors, all else gives used_after_fork. A
+/// child that is forked in a handler has to end there, by exec or _exit(): the message it was given isn't in its
+/// memory. One that comes back from a policy or from what makes the private data finds that its run() ends.
 template <TransportPolicy T, class Selector, class Auth>
 class Service {
 public:
@@ -139,7 +141,7 @@ public:
         if (!guard) return fail(guard.error());
         auto listener = T::listen(address, options);
         if (!listener) return fail(listener.error());
-        auto loop = detail::ServiceLoop<T>::make(std::move(*listener), std::move(options));
+        auto loop = detail::ServiceLoop<T>::make(std::move(*listener), std::move(options), *guard);
         if (!loop) return fail(loop.error());
         return Service(std::make_unique<State>(std::move(selector), std::move(auth), std::move(*loop), *guard));
     } catch (const std::bad_alloc&) {
@@ -165,6 +167,7 @@ public:
     [[nodiscard]] Result<void> run(std::stop_token stop = {}) {
         if (auto error = usable()) return fail(error);
         state_->loop->run(state_->hooks, stop);
+        if (state_->fork.forked()) return fail(make_error_code(errc::used_after_fork));  // by a handler that came back
         return {};
     }
 

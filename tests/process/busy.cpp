@@ -3,6 +3,8 @@
 //   busy exec shm|unix NAME N    serves, connects and disconnects in threads, and executes N programs meanwhile
 //   busy fork shm|unix NAME N    a client of the service at NAME that forks N times, in whatever state it is
 //   busy once shm|unix NAME N    serves, has a client that calls N times, and ends all of it
+//   busy back shm|unix NAME N    serves N clients one after the other; its policy forks, and the child comes back from
+//                                it; its handler forks as well
 //   busy descriptors             says which descriptors it has
 #include <atomic>
 #include <iostream>
@@ -171,9 +173,58 @@ int once(const std::string& name, int times) {
 }
 
 template <TransportPolicy T>
+int come_back(const std::string& name, int times) {
+    bool is_child = false;
+    int children = 0;
+    const auto fork_now = [&] {
+        const pid_t child = ::fork();
+        is_child = is_child || child == 0;
+        children += child > 0;
+        if (child == 0) ::alarm(20);
+        // It is to do what it does while the parent's clients still want something.
+        else
+            ::usleep(20'000);
+    };
+    auto service = listen<T>(name, routes(on<Add>([&](const Add& add) {
+                                 if (add.b != 0) fork_now();
+                                 if (is_child) ::_exit(0);  // in a handler it has to: lanes aren't mapped here
+                                 return Sum{add.a + add.b};
+                             })),
+                             [&](const Credentials&) {
+                                 fork_now();
+                                 return true;
+                             });
+    if (!service) return 1;
+    std::atomic<int> served = 0;
+    const auto stop = service->stopper();
+    std::thread visits([&] {
+        for (int i = 0; i < times; ++i) {
+            auto client = Client<T>::connect(name, patience);
+            const auto sum = client ? client->call(Add{1, 1}, patience) : Result<Sum>(fail(client.error()));
+            const auto again = client ? client->call(Add{2, 0}, patience) : Result<Sum>(fail(client.error()));
+            served += sum && again && sum->value == 2 && again->value == 2;
+        }
+        stop();
+    });
+    const auto ended = service->run();
+    if (is_child) ::_exit(!ended && ended.error() == errc::used_after_fork ? 0 : 1);
+    visits.join();
+    int wrong = 0;
+    for (int i = 0; i < children; ++i) {
+        int status = 0;
+        while (::wait(&status) < 0 && errno == EINTR) {
+        }
+        wrong += status != 0;
+    }
+    std::cout << "served=" << served << " children=" << children << " wrong=" << wrong << std::endl;
+    return 0;
+}
+
+template <TransportPolicy T>
 int run(const std::string& verb, const std::string& name, int times) {
     if (verb == "exec") return execute_meanwhile<T>(name, times);
     if (verb == "fork") return fork_in_each_state<T>(name, times);
+    if (verb == "back") return come_back<T>(name, times);
     return once<T>(name, times);
 }
 

@@ -102,6 +102,7 @@ FAULTS = [
         "return resting() ? 0u : std::uint32_t{EPOLLIN};",
         "return std::uint32_t{EPOLLIN};",
         Cases("detail/listening.cpp", "a service short of memory waits a little and goes on"),
+        hangs=True,
     ),
     Fault(
         "who had to wait for his turn at the door is forgotten",

@@ -72,17 +72,4 @@ private:
     State& state_;
 };
 
-/// The same for what a send leaves behind, whatever way it ends.
-template <class State>
-class TellingOfRest {
-public:
-    explicit TellingOfRest(State& state) noexcept : state_(state) {}
-    TellingOfRest(const TellingOfRest&) = delete;
-    TellingOfRest& operator=(const TellingOfRest&) = delete;
-    ~TellingOfRest() { state_.tell_of_rest(); }
-
-private:
-    State& state_;
-};
-
 }  // namespace qbipc::detail

@@ -60,30 +60,25 @@ public:
     /// Sends a request now; lane_full where there is no room.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation) {
-        const TellingOfRest afterwards(*this);
-        const auto error = requests.send(end, x, header_of(x, kind, correlation));
-        requests_sent += !error;
-        return error;
+        return sent(requests.send(end, x, header_of(x, kind, correlation), [this] { tell_of_rest(); }));
     }
 
     /// Sends a request, and waits for room as long as `limit` says.
     template <class X>
     ErrorCode send(const X& x, Kind kind, std::uint32_t correlation, TimeLimit& limit) {
-        const TellingOfRest afterwards(*this);
-        const auto error =
-            requests.send_waiting(end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); });
-        requests_sent += !error;
-        return error;
+        return sent(requests.send_waiting(
+            end, x, header_of(x, kind, correlation), [&] { return wait_for_room(limit); }, [this] { tell_of_rest(); }));
     }
 
     /// Gets out what waits in the outbox, and in a frame that is out in part.
     ErrorCode flush(TimeLimit limit) {
-        const TellingOfRest afterwards(*this);
+        const AtScopeEnd afterwards([this] { tell_of_rest(); });
         while (requests.has_rest() || end.sent_in_part()) {
-            const auto error = requests.flush(end);
+            ErrorCode error = requests.flush(end);
+            if (!error && end.sent_in_part() && !end.reserve(Lane::requests, 0)) error = end.refused(Lane::requests);
             if (error && error != errc::lane_full) return error;
+            if (!requests.has_rest() && !end.sent_in_part()) break;
             if (auto stop = wait_for_room(limit)) return stop;
-            if (limit.deadline().passed()) return errc::timed_out;
         }
         return {};
     }
@@ -100,11 +95,9 @@ public:
             calls->withdraw(*slot);
             throw;
         }
-        if (error) {
-            calls->withdraw(*slot);
-            return fail(error);
-        }
-        return Pending<M>(calls, *slot);
+        if (!error) return Pending<M>(calls, *slot);
+        calls->withdraw(*slot);
+        return fail(error);
     }
 
     /// The deadline covers the sending too: it waits for room.
@@ -158,7 +151,6 @@ public:
         }
     }
 
-    /// Waits until a slot is done.
     ErrorCode await_slot(const CallSlot& slot, Party party, TimeLimit& limit) {
         if (answers.looking()) return errc::would_recurse;
         const Announcing afterwards(*this);
@@ -236,7 +228,7 @@ public:
         if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();
     }
 
-    /// Who watches the loop's descriptor, or the other half, may sleep: of what isn't out yet they are told.
+    /// Who watches the loop's descriptor, or the other half, may sleep: they are told of what isn't out yet.
     void tell_of_rest() {
         if ((requests.has_rest() && !split) || end.sent_in_part()) [[unlikely]]
             split ? announcer.bring_forward(Clock::now()) : announce_again();
@@ -283,6 +275,14 @@ private:
     /// In a child that was forked inside a function it is the fork that counts.
     errc why_not_here() const {
         return end.ended() == errc::used_after_fork ? errc::used_after_fork : errc::would_recurse;
+    }
+
+    ErrorCode sent(ErrorCode error) {
+        if (!error) [[likely]]
+            ++requests_sent;
+        if (end.sent_in_part()) [[unlikely]]
+            tell_of_rest();
+        return error;
     }
 
     /// `more`: something may still be there.

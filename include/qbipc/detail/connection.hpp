@@ -198,6 +198,13 @@ public:
         return !responses.has_rest() && counters.calls_waiting < limits_.unanswered;
     }
 
+    /// Ends now, whatever waits: or it would linger again.
+    void give_up() {
+        responses.discard();
+        events.discard();
+        finish(EndReason::lost);
+    }
+
     /// Ends it after this turn of the loop; the first reason stays.
     void finish(EndReason why) {
         if (reason != EndReason::none) return;

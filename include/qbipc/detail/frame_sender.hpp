@@ -107,14 +107,16 @@ public:
     /// Whether a frame has begun and isn't out.
     bool tail() const noexcept { return begin_ != end_; }
 
+    /// Whether there is a tail because the kernel had no memory for it, rather than no room.
+    bool short_of_memory() const noexcept { return tail() && short_of_memory_; }
+
     /// Gets on with the tail. @return as commit()
     long flush(int socket) noexcept {
         while (tail()) {
             const auto sent = Kernel::send(socket, buffer_.data() + begin_, end_ - begin_, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (sent == -EAGAIN || sent == -ENOBUFS || sent == -ENOMEM) {
                 room_ = 0;
-                // Poll calls the socket writable all the same: who comes back at once would do so again and again.
-                if (sent != -EAGAIN) Kernel::sleep({0, 1'000'000});
+                short_of_memory_ = sent != -EAGAIN;
                 return 0;
             }
             if (sent < 0) {
@@ -177,6 +179,7 @@ private:
     std::size_t after_poll_ = 0;  // what it takes at least when poll says that it is writable
     std::size_t wanted_ = 0;
     bool wide_ = false;  ///< the socket has been given room for large frames, or as much as it may have
+    bool short_of_memory_ = false;
     std::error_code refused_;
 };
 

@@ -15,6 +15,7 @@
 #include <qbipc/detail/buffer.hpp>
 #include <qbipc/detail/copy_out.hpp>
 #include <qbipc/detail/error_code.hpp>
+#include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/frame.hpp>
 #include <qbipc/outgoing.hpp>
@@ -26,6 +27,10 @@ namespace qbipc::detail {
 /// (1 MiB there and back: 65 us against 88); what is built in place stays one frame as long as it fits.
 inline constexpr std::size_t piece_size = std::size_t{64} << 10;
 inline constexpr std::size_t row_above = 2 * piece_size;
+
+struct NothingToTell {
+    void operator()() const noexcept {}
+};
 
 template <class X>
 Header header_of(const X& x, Kind kind, std::uint32_t correlation) noexcept {
@@ -46,23 +51,26 @@ public:
 
     /// Sends now: the whole message, or its beginning with the rest kept for flush().
     /// Errors: message_too_large, lane_full (also while an earlier rest waits), disconnected; of built ones, what the
-    /// user's function gave. On error nothing was sent.
-    template <class X>
-    ErrorCode send(End& end, const X& x, Header header) {
+    /// user's function gave. On error nothing was sent. `rest()` is called where it leaves a rest, whatever way it
+    /// ends.
+    template <class X, class Rest = NothingToTell>
+    ErrorCode send(End& end, const X& x, Header header, Rest&& rest = {}) {
         if (pending_) [[unlikely]] {
             if (auto error = flush(end)) return error;
         }
         const std::size_t size = Outgoing<X>::size(x);
-        if (!fits_frame<X>(end, size)) [[unlikely]]
+        if (!fits_frame<X>(end, size)) [[unlikely]] {
+            const AtScopeEnd afterwards([&] { tell(rest); });
             return send_row(
                 end, x, header, size, [] { return ErrorCode(errc::lane_full); }, true);
+        }
         return send_frame(end, x, header, size);
     }
 
     /// Sends, and calls `wait()` whenever there is no room; it gives an error to stop. A row that has to stop midway is
     /// abandoned: the peer drops what it got of it, for the caller was told that it wasn't sent.
-    template <class X, class Wait>
-    ErrorCode send_waiting(End& end, const X& x, Header header, Wait&& wait) {
+    template <class X, class Wait, class Rest = NothingToTell>
+    ErrorCode send_waiting(End& end, const X& x, Header header, Wait&& wait, Rest&& rest = {}) {
         while (pending_) {
             const auto error = flush(end);
             if (!error) break;
@@ -70,8 +78,10 @@ public:
             if (auto stop = wait()) return stop;
         }
         const std::size_t size = Outgoing<X>::size(x);
-        if (!fits_frame<X>(end, size)) [[unlikely]]
+        if (!fits_frame<X>(end, size)) [[unlikely]] {
+            const AtScopeEnd afterwards([&] { tell(rest); });
             return send_row(end, x, header, size, wait, false);
+        }
         for (;;) {
             const auto error = send_frame(end, x, header, size);
             if (!error) [[likely]]
@@ -138,6 +148,11 @@ public:
     }
 
 private:
+    template <class Rest>
+    void tell(Rest& rest) {
+        if (pending_) rest();
+    }
+
     /// A message in the outbox, and how much of it is out already.
     struct Kept {
         Header header;

@@ -17,6 +17,7 @@
 
 #include <qbipc/detail/admission.hpp>
 #include <qbipc/detail/connecting_share.hpp>
+#include <qbipc/detail/fork_guard.hpp>
 #include <qbipc/detail/make_room.hpp>
 #include <qbipc/detail/timer.hpp>
 #include <qbipc/error.hpp>
@@ -37,12 +38,17 @@ class Reception {
 public:
     /// Told apart from sessions in an epoll tag by this bit: pointers are even.
     static constexpr std::uint64_t guest_bit = 1;
-    static constexpr std::uint64_t listener_tag = 2;  ///< no pointer, and even
+    static constexpr std::uint64_t listener_tag = 2, turn_tag = 4;  ///< no pointers, and even
 
-    Reception(typename T::Listener listener, Timer<Kernel> turn, const ServiceOptions& options)
-        : options_(options), listener_(std::move(listener)), turn_(std::move(turn)), admission_(options.limits) {}
+    Reception(typename T::Listener listener, Timer<Kernel> turn, const ServiceOptions& options, ForkGuard guard)
+        : options_(options),
+          listener_(std::move(listener)),
+          turn_(std::move(turn)),
+          guard_(guard),
+          admission_(options.limits) {}
 
     int fd() const noexcept { return listener_.fd(); }
+    bool forked() const noexcept { return guard_.forked(); }
     const typename T::Listener& listener() const noexcept { return listener_; }
     Admission& admission() noexcept { return admission_; }
     const Admission& admission() const noexcept { return admission_; }
@@ -51,8 +57,7 @@ public:
     /// Sessions had so many frames: who visits leaves them most of the time.
     void sessions_took(std::size_t frames) noexcept { share_.took(frames); }
 
-    /// The timer by which those who wait for their turn are remembered: its descriptor, and that it was announced.
-    int timer() const noexcept { return turn_.fd(); }
+    /// The timer by which those who wait for their turn are remembered was announced.
     void turn_came() noexcept { turn_.quiet(); }
 
     /// These guests' tags were announced, and, where there is a knock, the listener's descriptor, or the timer's.
@@ -66,7 +71,7 @@ public:
             listen(epoll, true);
             bool first = true;
             for (auto& guest : guests_) {
-                if (!guest->called) continue;
+                if (!guest->called || guard_.forked()) continue;
                 all = std::exchange(first, false) || share_.has_time();
                 if (!all) break;
                 guest->called = false;
@@ -75,7 +80,7 @@ public:
             if (knock) accept(hooks, epoll);
             share_.done();
         }
-        if (all) return;
+        if (all || guard_.forked()) return;
         listen(epoll, false);
         turn_.alarm(share_.due());
     }
@@ -131,6 +136,7 @@ private:
             std::error_code refusal = admission_.enter(uid);
             if (!refusal) {
                 refusal = hooks.check((*visitor)->peer());
+                if (guard_.forked()) return;  // in the policy: the door is the parent's
                 if (!refusal && !seat(**visitor, uid)) refusal = std::make_error_code(std::errc::not_enough_memory);
                 if (refusal) admission_.leave(uid, false);
             }
@@ -192,6 +198,7 @@ private:
     const ServiceOptions& options_;
     typename T::Listener listener_;
     Timer<Kernel> turn_;
+    ForkGuard guard_;
     bool listens_ = true;
     Admission admission_;
     ConnectingShare share_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// detail/scope_flag.hpp: a flag that is up for as long as a scope lasts, whatever way it is left.
+// detail/scope_flag.hpp: what ends with a scope, whatever way it is left.
 #pragma once
 
 #include <utility>
@@ -17,6 +17,19 @@ public:
 private:
     bool& flag_;
     bool before_;
+};
+
+/// Runs a function then. While an exception is under way it must not throw another.
+template <class F>
+class AtScopeEnd {
+public:
+    explicit AtScopeEnd(F f) : f_(std::move(f)) {}
+    AtScopeEnd(const AtScopeEnd&) = delete;
+    AtScopeEnd& operator=(const AtScopeEnd&) = delete;
+    ~AtScopeEnd() { f_(); }
+
+private:
+    F f_;
 };
 
 }  // namespace qbipc::detail

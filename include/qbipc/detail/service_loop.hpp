@@ -16,6 +16,7 @@
 #include <qbipc/detail/departures.hpp>
 #include <qbipc/detail/descriptor.hpp>
 #include <qbipc/detail/door.hpp>
+#include <qbipc/detail/fork_guard.hpp>
 #include <qbipc/detail/grace_timer.hpp>
 #include <qbipc/detail/hot_set.hpp>
 #include <qbipc/detail/make_room.hpp>
@@ -41,7 +42,8 @@ class ServiceLoop final : public ConnectionOwner<T> {
     using Kernel = KernelOf<T>;
 
 public:
-    static Result<std::unique_ptr<ServiceLoop>> make(typename T::Listener listener, ServiceOptions options) {
+    static Result<std::unique_ptr<ServiceLoop>> make(typename T::Listener listener, ServiceOptions options,
+                                                     ForkGuard guard) {
         auto door = Door::make<Kernel>();
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
@@ -51,17 +53,15 @@ public:
         if (!timer) return fail(timer.error());
         auto turn = Timer<Kernel>::make();
         if (!turn) return fail(turn.error());
-        const std::array<std::pair<int, std::uint64_t>, 4> watched{{{listener.fd(), Reception<T>::listener_tag},
-                                                                    {(*door)->fd(), door_tag},
-                                                                    {timer->fd(), timer_tag},
-                                                                    {turn->fd(), turn_tag}}};
-        for (const auto& [fd, tag] : watched) {
-            epoll_event event{EPOLLIN, {.u64 = tag}};
+        const std::array<int, 4> watched{listener.fd(), turn->fd(), (*door)->fd(), timer->fd()};
+        for (std::uint64_t tag = Reception<T>::listener_tag; const int fd : watched) {
+            epoll_event event{EPOLLIN, {.u64 = std::exchange(tag, tag + 2)}};
             if (const int error = Kernel::epoll_ctl(epoll->get(), EPOLL_CTL_ADD, fd, &event); error < 0)
                 return fail_system(-error);
         }
         return std::unique_ptr<ServiceLoop>(new ServiceLoop(std::move(listener), std::move(options), std::move(*door),
-                                                            std::move(*epoll), std::move(*timer), std::move(*turn)));
+                                                            std::move(*epoll), std::move(*timer), std::move(*turn),
+                                                            guard));
     }
     ServiceLoop(const ServiceLoop&) = delete;
     ServiceLoop& operator=(const ServiceLoop&) = delete;
@@ -140,21 +140,22 @@ public:
     void clear_statistics() { counters_.clear(counted()); }
 
 private:
-    static constexpr std::uint64_t door_tag = 4, timer_tag = 6, turn_tag = 8;  // no pointers, and even
+    static constexpr std::uint64_t door_tag = 6, timer_tag = 8;  // behind those of the reception
     static constexpr std::size_t frames_per_look = std::min<std::size_t>(16, ReadyList<T>::fair_share);
 
     ServiceLoop(typename T::Listener listener, ServiceOptions options, std::shared_ptr<Door> way_in,
-                BasicDescriptor<> epoll, GraceTimer<Kernel> timer, Timer<Kernel> turn)
+                BasicDescriptor<> epoll, GraceTimer<Kernel> timer, Timer<Kernel> turn, ForkGuard guard)
         : options_(std::move(options)),
           door_(std::move(way_in)),
           epoll_(std::move(epoll)),
           timer_(std::move(timer)),
-          reception_(std::move(listener), std::move(turn), options_) {}
+          reception_(std::move(listener), std::move(turn), options_, guard) {}
 
     // ---- the kernel's news
 
     template <class Hooks>
     void look_at_kernel(Hooks& hooks, int milliseconds) {
+        if (reception_.forked()) return void(stopped_ = true);  // by a handler that came back: all is the parent's
         std::array<epoll_event, 64> news;
         std::size_t guests = 0;  // of them, moved to the beginning
         bool knock = false;
@@ -163,7 +164,7 @@ private:
             const std::uint64_t tag = news[static_cast<std::size_t>(i)].data.u64;
             if (tag == Reception<T>::listener_tag) {
                 knock = true;
-            } else if (tag == turn_tag) {
+            } else if (tag == Reception<T>::turn_tag) {
                 reception_.turn_came();
                 knock = true;
             } else if (tag == door_tag) {
@@ -228,9 +229,7 @@ private:
         for (auto& connection : connections_) {
             if (connection->opened && !connection->lingering) continue;
             if (timer_.is_over(connection->since, now)) {
-                connection->responses.discard();  // or it would linger again
-                connection->events.discard();
-                connection->finish(EndReason::lost);
+                connection->give_up();
                 ready_.add(*connection);
             } else {
                 timer_.watch(connection->since);

@@ -71,7 +71,7 @@ public:
     /// was told once: what the last turn knew of them may be older than that.
     void quiet() noexcept {
         if (standing_.closed()) return;
-        this->flush_tails();
+        push_tail();
         this->each_in([](Lane, auto& in) { in.forget(); });
     }
 
@@ -91,8 +91,10 @@ public:
         return !this->shows_frames(interest.frames, false) && !this->shows_room(interest.room, false);
     }
 
+    /// Stays true where the rest will never be out.
     bool sent_in_part() noexcept {
-        return this->sent_in_part_ && (this->sent_in_part_ = this->has_tail(Lane::requests));
+        if (this->sent_in_part_ && !this->has_tail(Lane::requests)) this->sent_in_part_ = standing_.closed();
+        return this->sent_in_part_;
     }
 
     bool alive() const noexcept {
@@ -134,7 +136,8 @@ private:
                 continue;
             }
             if (may_sleep) strategy.slept(Kernel::now() - start);
-            if (tail && (watched[0].revents & POLLOUT) != 0) this->flush_tails();
+            if (tail && (watched[0].revents & POLLOUT) != 0 && !push_tail() && limit.deadline().passed())
+                return fail(errc::timed_out);
             if (((watched[0].revents | watched[1].revents) & (POLLHUP | POLLERR)) != 0) {
                 // Of a sending half's the receiving one finds out by itself: it may still have frames to take.
                 if (party == Party::sender)
@@ -145,6 +148,15 @@ private:
             const bool only_tail = tail && ready == 1 && watched[0].revents == POLLOUT && interest.room.empty();
             if (!only_tail) return {};
         }
+    }
+
+    /// Where the kernel has no memory for it poll calls the socket writable all the same: who came back at once would
+    /// do so again and again. False: it isn't out.
+    bool push_tail() noexcept {
+        this->flush_tails();
+        if (!this->has_tail(Lane::requests)) return true;
+        if (this->short_of_memory(Lane::requests)) Kernel::sleep({0, 1'000'000});
+        return false;
     }
 
     int control(const Descriptor& epoll, int operation, const Descriptor& socket, std::uint32_t events) noexcept {

@@ -41,6 +41,8 @@ class StreamEnd {
 public:
     std::byte* reserve(Lane lane, std::size_t size) noexcept {
         auto& out = out_of(lane);
+        if (standing_.forked()) [[unlikely]]  // in the middle of what another thread of the parent did, perhaps
+            return nullptr;
         const std::lock_guard lock(*sending_);
         if (standing_.closed()) [[unlikely]] {
             out.refuse(standing_.refusal());
@@ -91,7 +93,7 @@ public:
                 if (!rest && say_bye(patience)) break;
             }
             pollfd socket{call_.get(), POLLOUT, 0};
-            if (poll_until<Kernel>(&socket, 1, patience) <= 0) break;
+            if (poll_until<Kernel>(&socket, 1, patience) <= 0 || patience.passed()) break;
         }
         end_streams();
     }
@@ -154,10 +156,16 @@ protected:
 
     /// Whether a frame begun on this lane isn't out yet.
     bool has_tail(Lane lane) noexcept {
+        if (standing_.forked()) return false;
         const std::lock_guard lock(*sending_);
         return out_of(lane).tail();
     }
+    bool short_of_memory(Lane lane) noexcept {
+        const std::lock_guard lock(*sending_);
+        return out_of(lane).short_of_memory();
+    }
     void flush_tails() noexcept {
+        if (standing_.forked()) return;
         const std::lock_guard lock(*sending_);
         each_out([&](Lane lane, auto& out) {
             if (out.tail()) [[unlikely]]
