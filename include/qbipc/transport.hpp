@@ -116,7 +116,7 @@ concept TransportServiceEnd = TransportEnd<E> && requires(E end, Interest intere
 /// One who has connected and waits to be let in.
 ///
 /// - `peer()`: filled before the listener gives the visitor. `attach(epoll, tag)`: as above, but
-///   edge-triggered: announced when hello() may get further.
+///   announced once, and again once hello() has found too little and may get further.
 /// - `hello()`: reads all there is; false: not yet the whole; true: said what it wants, and it fits; an error: it can't
 /// be served, and was told.
 /// - `admit(options)`: makes what the session needs, within the options' caps, and tells the client. Only after

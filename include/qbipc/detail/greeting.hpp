@@ -80,6 +80,7 @@ public:
           have_(other.have_),
           hello_(other.hello_),
           guard_(other.guard_),
+          tag_(other.tag_),
           epoll_(std::exchange(other.epoll_, -1)),
           told_(other.told_) {}
     Guest& operator=(Guest&& other) noexcept {
@@ -97,11 +98,8 @@ public:
     Result<void> attach(int epoll, std::uint64_t tag) noexcept {
         const auto guard = ForkGuard::here<Kernel>();
         if (!guard) return fail(guard.error());
-        epoll_event event{};
-        event.events = EPOLLIN | EPOLLET;  // all there is is read, or kept in mind
-        event.data.u64 = tag;
-        const int error = Kernel::epoll_ctl(epoll, EPOLL_CTL_ADD, socket_.get(), &event);
-        if (error < 0) return fail_system(-error);
+        tag_ = tag;
+        if (const int error = be_announced(epoll, EPOLL_CTL_ADD); error < 0) return fail_system(-error);
         guard_ = *guard;
         epoll_ = epoll;
         return {};
@@ -112,7 +110,11 @@ public:
     Result<bool> read_hello() {
         while (have_ < bytes_.size()) {
             const auto count = Kernel::recv(socket_.get(), bytes_.data() + have_, bytes_.size() - have_, MSG_DONTWAIT);
-            if (count == -EAGAIN) return false;
+            if (count == -EAGAIN) {
+                const int error = epoll_ >= 0 ? be_announced(epoll_, EPOLL_CTL_MOD) : 0;
+                if (error < 0) return fail_system(-error);
+                return false;
+            }
             if (count == 0 || means_gone(count)) return fail(errc::disconnected);
             if (count < 0) return fail_system(static_cast<int>(-count));
             have_ += static_cast<std::size_t>(count);
@@ -158,6 +160,12 @@ public:
     Credentials take_credentials() noexcept { return std::move(credentials_); }
 
 private:
+    /// Once: who isn't heard at once, for others come first, doesn't keep the loop awake meanwhile.
+    int be_announced(int epoll, int operation) noexcept {
+        epoll_event event{EPOLLIN | EPOLLONESHOT, {.u64 = tag_}};
+        return Kernel::epoll_ctl(epoll, operation, socket_.get(), &event);
+    }
+
     /// Closing is not enough where a forked child holds a copy; and a child must leave its parent's epoll alone.
     void detach() noexcept {
         if (epoll_ >= 0 && !guard_.forked()) Kernel::epoll_ctl(epoll_, EPOLL_CTL_DEL, socket_.get(), nullptr);
@@ -171,6 +179,7 @@ private:
     std::size_t have_ = 0;
     Hello hello_;
     ForkGuard guard_;
+    std::uint64_t tag_ = 0;
     int epoll_ = -1;
     bool told_ = false;
 };
