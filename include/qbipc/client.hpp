@@ -198,10 +198,11 @@ public:
         return detail::no_memory();
     }
 
-    /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never. Gives the number
-    /// of events; those that the selector doesn't take are dropped. Errors: disconnected, once everything that came
-    /// before was given; protocol_violation; would_recurse. Of a client whose fd() was never asked for, one that finds
-    /// nothing looks for the end, by a system call.
+    /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never, but for a
+    /// millisecond where the kernel has no memory for what was sent. Gives the number of events; those that the
+    /// selector doesn't take are dropped. Errors: disconnected, once everything that came before was given;
+    /// protocol_violation; would_recurse. Of a client whose fd() was never asked for, one that finds nothing looks for
+    /// the end, by a system call.
     template <class Selector>
     [[nodiscard]] Result<std::size_t> dispatch(Selector&& selector, Budget budget = {}) try {
         if constexpr (detail::check_event_selector<Client, T, Selector>())

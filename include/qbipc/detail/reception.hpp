@@ -163,6 +163,7 @@ private:
         if (!heard) return dismiss(guest);  // he was told why
         if (!*heard) return;
         auto data = hooks.accept(guest.visitor.peer());
+        if (guard_.forked()) return;  // in there: the visitor is the parent's
         if (!data) return refuse(guest, data.error());
         bool admitted = false;
         try {
