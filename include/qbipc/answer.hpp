@@ -115,7 +115,7 @@ public:
 
     std::error_code send(const AnyOutgoing& reply) {
         auto link = std::exchange(link_, nullptr);
-        if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
+        if (const auto error = out_of_reach(link.get())) return error;
         if (link->door->in_dispatch_thread())
             return link->port ? link->port->answer(call_, reply) : make_error_code(errc::disconnected);
         std::vector<std::byte> copy;
@@ -140,13 +140,18 @@ public:
 
     std::error_code fail(std::error_code error) {
         auto link = std::exchange(link_, nullptr);
-        if (!link || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
+        if (const auto why_not = out_of_reach(link.get())) return why_not;
         if (link->door->in_dispatch_thread())
             return link->port ? link->port->answer_error(call_, error) : make_error_code(errc::disconnected);
         return post_error(link, error);
     }
 
 private:
+    /// Why there is nobody to answer to.
+    static std::error_code out_of_reach(const AnswerLink* link) noexcept {
+        if (link == nullptr || !link->open.load(std::memory_order_acquire)) return make_error_code(errc::disconnected);
+        return link->door->forked() ? make_error_code(errc::used_after_fork) : std::error_code();
+    }
     /// What the user gave to build() may throw: the call is answered nevertheless.
     Result<std::size_t> write(const AnyOutgoing& reply, std::vector<std::byte>& to,
                               const std::shared_ptr<AnswerLink>& link) {
@@ -196,9 +201,10 @@ public:
     explicit Answer(detail::AnswerDuty duty) noexcept : duty_(std::move(duty)) {}
 
     /// Answers with a Reply, or anything outgoing that makes one. An answer that finds no room waits in the session.
-    /// Errors: disconnected (the session or the service is gone, or this was answered already); message_too_large (the
-    /// caller gets it too); what a build() gave (the caller gets it too); over_quota and not_enough_memory
-    /// (likewise; where there is no memory for that either, the session ends).
+    /// Errors: disconnected (the session or the service is gone, or this was answered already); used_after_fork (this
+    /// is a child of the service's process: it answers nothing); message_too_large (the caller gets it too); what a
+    /// build() gave (the caller gets it too); over_quota and not_enough_memory (likewise; where there is no memory for
+    /// that either, the session ends).
     template <class X>
     Result<void> send(X&& reply) {
         if constexpr (detail::check_reply<Reply, X>()) {
@@ -207,7 +213,7 @@ public:
         return {};
     }
 
-    /// Answers with an error; the caller's call() gives it. Errors: disconnected.
+    /// Answers with an error; the caller's call() gives it. Errors: disconnected, used_after_fork.
     Result<void> fail(std::error_code error) {
         if (auto failed = duty_.fail(error)) return qbipc::fail(failed);
         return {};

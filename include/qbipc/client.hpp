@@ -31,12 +31,15 @@ namespace qbipc {
 /// A wait ends at once when the service dies, whatever its limit: what the service had sent is still given, then
 /// `disconnected`. A function that was given to start() runs in dispatch(), receive(), wait() or call(), at the first
 /// of them after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive().
-/// It never runs inside send(), start() and flush(), which may wait in the middle of a message. What it throws leaves
-/// the function that ran it, and is lost where that is a destructor.
+/// They run one at a time: what becomes due while one of them waits runs after it. It never runs inside send(), start()
+/// and flush(), which may wait in the middle of a message. What it throws leaves the function that ran it, and is lost
+/// where that is a destructor.
 /// Functions for events never run inside call() and wait(). Everything that returns an error may, besides those it
 /// lists, return std::errc::not_enough_memory: nothing was sent then, or the answer is lost, and the client goes on;
 /// where a large message could not be put together, the connection ends, for what follows it could not be told apart.
 /// After a fork it is the parent's: in the child everything gives used_after_fork, destruction closes descriptors only.
+/// A child that is forked in a function which looks at a message, or writes one, has to end there, by exec or _exit():
+/// over shared memory that message isn't in its memory.
 template <TransportPolicy T>
 class Client {
 public:
@@ -198,8 +201,8 @@ public:
         return detail::no_memory();
     }
 
-    /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never, but for a
-    /// millisecond where the kernel has no memory for what was sent. Gives the number of events; those that the
+    /// Gives the events that are there to `selector`, and answers to their functions. Blocking: never, but for
+    /// milliseconds where the kernel has no memory for what was sent. Gives the number of events; those that the
     /// selector doesn't take are dropped. Errors: disconnected, once everything that came before was given;
     /// protocol_violation; would_recurse. Of a client whose fd() was never asked for, one that finds nothing looks for
     /// the end, by a system call.
@@ -243,12 +246,13 @@ public:
     bool alive() { return !state_->over() && state_->end.alive(); }
 
     ClientStatistics statistics() const noexcept {
-        return {state_->requests_sent, state_->answers.taken(), state_->answers.late(), state_->event_count.taken(),
-                state_->event_count.missed()};
+        return {state_->requests_sent, state_->answers.taken(), state_->answers.late(), state_->events.count().taken(),
+                state_->events.count().missed()};
     }
 
     /// Says bye and ends the connection. What send() accepted still goes out. Blocking: only where an accepted rest
-    /// waits for room, and then one second at most. Outstanding functions get `disconnected`.
+    /// waits for room, one second at most; and, over sockets that are full, another 200 ms for the bye. Outstanding
+    /// functions get `disconnected`; where one of them calls this, after it.
     void disconnect() {
         state_->disconnect();
         state_->answers.end_all();

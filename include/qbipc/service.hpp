@@ -127,7 +127,7 @@ struct ServiceState {
 /// Other threads have post(), answers and stopper(). Its destruction ends all sessions, with their on_disconnect.
 /// After a fork it is the parent's: in the child destruction closes descriptors, all else gives used_after_fork. A
 /// child that is forked in a handler has to end there, by exec or _exit(): the message it was given isn't in its
-/// memory. One that comes back from a policy or from what makes the private data finds that its run() ends.
+/// memory. One that comes back from a policy or from what makes the private data finds that run() or dispatch() ends.
 template <TransportPolicy T, class Selector, class Auth>
 class Service {
 public:
@@ -155,11 +155,14 @@ public:
     int fd() const noexcept { return state_->loop->fd(); }
 
     /// Does what is to be done now, at most `budget`, and gives the number of frames taken: one for each request, or
-    /// one for each piece of a large one. What is left over makes fd() readable at once. Blocking: never. Errors:
-    /// would_recurse (from inside a handler), used_after_fork.
+    /// one for each piece of a large one. What is left over makes fd() readable at once. Blocking: never, but for 8 ms
+    /// at most where the kernel has no memory to wake a client. Errors: would_recurse (from inside a handler),
+    /// used_after_fork.
     [[nodiscard]] Result<std::size_t> dispatch(Budget budget = {}) {
         if (auto error = usable()) return fail(error);
-        return state_->loop->dispatch(state_->hooks, budget);
+        const std::size_t taken = state_->loop->dispatch(state_->hooks, budget);
+        if (state_->fork.forked()) return fail(make_error_code(errc::used_after_fork));  // in there, and it came back
+        return taken;
     }
 
     /// Serves until `stop` is requested or stopper() was called. Waits as the transport's wait strategy says.
@@ -167,7 +170,7 @@ public:
     [[nodiscard]] Result<void> run(std::stop_token stop = {}) {
         if (auto error = usable()) return fail(error);
         state_->loop->run(state_->hooks, stop);
-        if (state_->fork.forked()) return fail(make_error_code(errc::used_after_fork));  // by a handler that came back
+        if (state_->fork.forked()) return fail(make_error_code(errc::used_after_fork));  // likewise
         return {};
     }
 

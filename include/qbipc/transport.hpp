@@ -103,6 +103,7 @@ concept TransportClientEnd = TransportEnd<E> && requires(E end, Interest interes
 ///   something of the interest is there already, or the connection has ended.
 /// - `established()`: true once the client confirmed that it has what it needs; asked after drain() while it is
 /// half-open.
+/// - `sent_in_part()`: whether a frame that was committed isn't all out, and goes on with drain().
 template <class E>
 concept TransportServiceEnd = TransportEnd<E> && requires(E end, Interest interest) {
     { end.attach(-1, std::uint64_t{}) } -> std::same_as<Result<void>>;
@@ -111,6 +112,7 @@ concept TransportServiceEnd = TransportEnd<E> && requires(E end, Interest intere
     E::fence();
     { end.look(interest) } -> std::same_as<bool>;
     { end.established() } -> std::same_as<bool>;
+    { end.sent_in_part() } -> std::same_as<bool>;
 };
 
 /// One who has connected and waits to be let in.

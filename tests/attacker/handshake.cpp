@@ -103,8 +103,8 @@ const std::vector<Move> handshake_moves = {
     {"a hello that dribbles in, a byte at a time, ends at the limit",
      [](Battle& battle) {
          at_both_doors(battle, [](Fortress& fortress) {
-             HostileClient client(fortress);
              const auto start = std::chrono::steady_clock::now();
+             HostileClient client(fortress);
              while (put_byte(client.c.get(), 'q') == 1 && std::chrono::steady_clock::now() - start < 60s)
                  if (readable(client.c.get(), 20ms)) break;
              const auto took = std::chrono::steady_clock::now() - start;

@@ -146,7 +146,7 @@ const std::vector<Move> memory_moves = {
          auto client = HostileClient::inside(battle.shm);
          u32 sent = 0;
          const auto waiting = [&] { return client.requests.head - client.service.load(of_service::requests_credit); };
-         for (int quiet = 0; quiet < 20;) {
+         for (int quiet = 0; quiet < 20 || (sent <= 60 && quiet < 4000);) {
              if (waiting() + 8192 < lane)
                  client.send({.kind = call, .id = echo_id, .correlation = ++sent}, std::string(1000, 'x')), quiet = 0;
              else

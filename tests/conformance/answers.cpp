@@ -3,6 +3,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 #include "conformance/messages.hpp"
@@ -237,4 +239,23 @@ TEMPLATE_LIST_TEST_CASE("whatever a build() function gives is an answer, 'discon
         CHECK(why(answer) == (i / 2 == 0 ? errc::disconnected : errc::handler_failed));
     }
     CHECK(client.alive());
+}
+
+TEST_CASE("a thread that forked answers nothing in the child, and its parent's call is answered", "[answer]") {
+    Deferred<Number> deferred;
+    auto service = run<qbipc::UnixSocket>(
+        routes(on<Later>([&](const Later&, Answer<Number> answer) { deferred.add(std::move(answer)); })));
+    auto client = connect<qbipc::UnixSocket>(service.name);
+    auto call = must(client.start(Later{1}));
+    auto answer = deferred.take();
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) ::_exit(why(answer.send(Number{1})) == errc::used_after_fork && !answer.pending() ? 0 : 1);
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(answer.send(Number{2}));
+    const auto number = client.wait(call, patience);
+    REQUIRE(number);
+    CHECK(number->value == 2);
 }

@@ -85,8 +85,8 @@ TEMPLATE_LIST_TEST_CASE("other answers that come meanwhile don't prolong a call"
         (void)client.start(Double{1}, patience, again);
     };
     REQUIRE(client.start(Double{1}, patience, again));
-    CHECK(why(client.call(Later{1}, 200ms)) == errc::timed_out);
-    CHECK(std::chrono::steady_clock::now() - begun < patience);
+    do CHECK(why(client.call(Later{1}, 200ms)) == errc::timed_out);
+    while (calls <= 1 && std::chrono::steady_clock::now() - begun < patience);
     CHECK(calls > 1);
     client.disconnect();
 }

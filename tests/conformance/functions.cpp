@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Calls whose answers are given to functions: once, whatever happens.
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -171,4 +172,98 @@ TEMPLATE_LIST_TEST_CASE("a function may start the next call, again and again", "
         REQUIRE(readable(fd, patience));
         REQUIRE(client.dispatch(no_events()));
     }
+}
+
+TEMPLATE_LIST_TEST_CASE("functions that wait for calls run one at a time, whatever comes meanwhile", "[then]",
+                        Transports) {
+    auto service =
+        run<TestType>(qbipc::routes(qbipc::on<Double>([](const Double& m) { return Number{2 * m.value}; }),
+                                    qbipc::on<Later>([held = std::vector<qbipc::Answer<Number>>()](
+                                                         const Later&, qbipc::Answer<Number> answer) mutable {
+                                        held.push_back(std::move(answer));
+                                    })));
+    auto client = connect<TestType>(service.name);
+    int running = 0, most = 0, ran = 0, failed = 0;
+    const auto counted = [&](auto&& f) {
+        most = std::max(most, ++running);
+        f();
+        --running;
+    };
+    SECTION("each starts another, whose answer comes before that of its call") {
+        constexpr int rounds = 1'000;
+        std::function<void(Result<Number>)> next = [&](Result<Number> answer) {
+            counted([&] {
+                failed += !answer;
+                if (++ran < rounds) failed += !client.start(Double{1}, patience, next);
+                failed += !client.call(Double{2}, patience);
+            });
+        };
+        for (int i = 0; i < 10; ++i) REQUIRE(client.start(Double{1}, patience, next));
+        for (int calls = 0; ran < rounds && calls < 10 * rounds; ++calls) REQUIRE(client.call(Double{3}, patience));
+        CHECK(ran >= rounds);
+    }
+    SECTION("all their answers are there") {
+        for (int i = 0; i < 1'000; ++i)
+            REQUIRE(client.start(Double{1}, patience, [&](Result<Number> answer) {
+                counted([&] {
+                    ++ran;
+                    failed += !answer || !client.call(Double{2}, patience);
+                });
+            }));
+        for (int calls = 0; ran < 1'000 && calls < 1'000; ++calls) REQUIRE(client.call(Double{3}, patience));
+        CHECK(ran == 1'000);
+    }
+    SECTION("their deadlines come") {
+        for (int i = 0; i < 3; ++i)
+            REQUIRE(client.start(Later{1}, shortly, [&](Result<Number> answer) {
+                counted([&] {
+                    ++ran;
+                    failed += why(answer) != errc::timed_out;
+                    failed += why(client.call(Later{2}, 2 * shortly)) != errc::timed_out;
+                });
+            }));
+        while (ran < 3) CHECK(why(client.receive(no_events(), 5 * shortly)) == errc::timed_out);
+    }
+    SECTION("the connection ends") {
+        for (int i = 0; i < 1'000; ++i)
+            REQUIRE(client.start(Later{1}, patience, [&](Result<Number> answer) {
+                counted([&] {
+                    ++ran;
+                    failed += why(answer) != errc::disconnected;
+                    failed += why(client.call(Double{2}, patience)) != errc::disconnected;
+                    client.disconnect();
+                });
+            }));
+        client.disconnect();
+        CHECK(ran == 1'000);
+    }
+    CHECK(most == 1);
+    CHECK(failed == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a function that starts more than can be kept gets an error for what is too much", "[then]",
+                        Transports) {
+    auto service = run<TestType>(doubling());
+    auto client = connect<TestType>(service.name);
+    std::uint64_t ran = 0, started = 0, kept = 0, lost = 0;
+    bool full = false;
+    REQUIRE(client.start(Double{1}, patience, [&](Result<Number>) {
+        for (int i = 0; i < 20'000 && !full; ++i) {
+            const auto error = why(client.start(Double{1}, shortly, [&](Result<Number> answer) {
+                ++ran;
+                kept += answer ? 1u : 0u;
+                lost += why(answer) == std::errc::not_enough_memory ? 1u : 0u;
+            }));
+            full = error == errc::timed_out;
+            if (!error) ++started;
+            if (!full) CHECK_FALSE(error);
+            (void)client.call(Ping{}, patience);
+        }
+    }));
+    REQUIRE(client.call(Ping{}, patience));
+    CHECK(full);
+    for (int turns = 0; ran < started && turns < 1'000; ++turns) (void)client.receive(no_events(), 0ms);
+    CHECK(ran == started);
+    CHECK(kept == 4096);
+    CHECK(lost == 4096);
 }

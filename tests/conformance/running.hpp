@@ -46,6 +46,15 @@ inline std::string unique_name() {
     return "conformance-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
 }
 
+/// Whether it took about as long as a client's end waits for what is still to be sent, a second: then, on a machine
+/// that stood still meanwhile, that may be lost.
+template <class F>
+bool takes_a_second(F&& f) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    return std::chrono::steady_clock::now() - start > 900ms;
+}
+
 /// How often something is repeated: QBIPC_TEST_SCALE times as often as usual.
 inline std::uint64_t times(std::uint64_t usual) {
     static const char* const scale = std::getenv("QBIPC_TEST_SCALE");

@@ -7,6 +7,8 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "conformance/messages.hpp"
 #include "conformance/running.hpp"
@@ -440,4 +442,22 @@ TEMPLATE_LIST_TEST_CASE("what a build() function leaves unwritten is nothing of 
         CHECK(std::all_of(answer->tail().begin(), answer->tail().end(), [](std::byte b) { return b == std::byte{0}; }));
     }
     (void)::mallopt(M_PERTURB, 0);
+}
+
+TEST_CASE("a child that comes back from a build() function sends nothing of it", "[shape]") {
+    std::uint64_t notes = 0;
+    auto service = step<qbipc::UnixSocket>(routes(on<Parcel>([&](const Parcel&, TailView<std::byte>) { ++notes; })));
+    auto client = service.connect();
+    pid_t child = -1;
+    const auto sent = client.send(build<Parcel>(8, [&](Parcel& parcel, std::span<std::byte>) {
+        parcel.number = 1;
+        child = ::fork();
+    }));
+    if (child == 0) ::_exit(0);
+    REQUIRE(sent);
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    service.settle();
+    CHECK(notes == 1);
+    CHECK(client.alive());
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <sched.h>
 #include <string>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -154,6 +155,29 @@ TEST_CASE("a service whose name somebody else has taken leaves his file alone", 
     std::ofstream(path) << "precious";
     file.reset();
     CHECK(files::is_regular_file(path));
+}
+
+namespace {
+
+struct LockingKernel : LinuxKernel {
+    static inline int locked = 0;
+    static int flock(int fd, int operation) noexcept {
+        locked += (operation & LOCK_EX) != 0;
+        return LinuxKernel::flock(fd, operation);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("whose file is gone waits for no lock to remove it", "[socket file]") {
+    const TemporaryDirectory directory;
+    auto file = std::optional(claim<LockingKernel>(directory / "socket"));
+    REQUIRE(*file);
+    const int before = LockingKernel::locked;
+    CHECK(before == 1);
+    files::remove(directory / "socket");
+    file.reset();
+    CHECK(LockingKernel::locked == before);
 }
 
 TEST_CASE("a forked child that ends leaves its parent's file alone", "[socket file]") {

@@ -79,7 +79,7 @@ int visit(const std::string& name, const Options& options) {
     std::string first_failure = "-";
     const auto anybody = [](const Credentials&) { return std::error_code(); };
     do {
-        const Deadline deadline(std::chrono::seconds(1));
+        const Deadline deadline(std::chrono::seconds(30));
         const auto shake_hands = [&](Descriptor& socket, const Credentials&) -> Result<bool> {
             pollfd descriptor{socket.get(), POLLIN, 0};
             if (poll_until(&descriptor, 1, deadline) <= 0) return fail(errc::timed_out);

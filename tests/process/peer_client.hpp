@@ -233,14 +233,14 @@ int write_ledger(C client, const Arguments& arguments) {
     }
 }
 
-/// Connects, calls and disconnects until its input ends; each has a second.
+/// Connects, calls and disconnects until its input ends.
 template <TransportPolicy T>
 int connect_again_and_again(const Address& address, const Options& options) {
     std::uint64_t connected = 0, failed = 0;
     std::string first = "-";
     pollfd input{0, POLLIN, 0};
     do {
-        const Deadline deadline(std::chrono::seconds(1));
+        const Deadline deadline(std::chrono::seconds(30));
         auto client = Client<T>::connect(address, deadline, {}, options);
         auto sum = client ? client->call(Add{1, 1}, deadline) : Result<Sum>(fail(client.error()));
         ++(sum ? connected : failed);

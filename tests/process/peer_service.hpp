@@ -207,10 +207,15 @@ inline std::string execute_a_child() {
 /// A child that was forked, not re-executed, tries to use its parent's service.
 template <class S>
 std::string fork_a_service(S& service) {
+    static int forks = 0;
+    const bool disconnects = ++forks % 2 == 0;
     const pid_t child = ::fork();
     if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         int wrong = 0;
+        using Ref = decltype((*service.sessions().begin()).ref());
+        std::vector<Ref> kept;
+        for (auto& session : service.sessions()) kept.push_back(session.ref());
         {
             S mine = std::move(service);
             const auto dispatched = mine.dispatch();
@@ -220,9 +225,10 @@ std::string fork_a_service(S& service) {
             for (auto& session : mine.sessions()) {
                 const auto sent = session.send(qbipc::testing::Hello{1});
                 wrong |= !sent && sent.error() == errc::used_after_fork ? 0 : 4;
-                session.disconnect();
+                if (disconnects) session.disconnect();
             }
         }
+        for (const auto& ref : kept) wrong |= ref.connected() ? 8 : 0;
         ::_exit(wrong);
     }
     int status = 0;

@@ -162,6 +162,30 @@ TEST_CASE("a service can't make its client hold messages or lanes larger than it
     }
 }
 
+TEST_CASE("a service can't take pages back that its client writes to", "[process]") {
+    const auto guard = detail::ForkGuard::here();
+    REQUIRE(guard);
+    const std::uint64_t lane = std::uint64_t{1} << 20;
+    auto reply = admission(detail::TransportId::shm_ring);
+    reply.lane_size = lane;
+    reply.max_frame = detail::LaneShape::of(lane).max_payload();
+    reply.areas = detail::areas_of(lane);
+    reply.descriptors = 3;
+    for (const int before : {0, F_SEAL_SEAL, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL}) {
+        auto session = detail::make_shm_session<LinuxKernel>(lane, {}, *guard);
+        REQUIRE(session);
+        const int area = session->client_area.get();
+        REQUIRE(::fcntl(area, F_ADD_SEALS, before) == 0);
+        const auto outcome =
+            connected_to<ShmRing>(reply, {session->client_event.get(), session->service_area.get(), area});
+        // Where it was sealed for good without that, nobody could ever make sure; with it, the client can't write.
+        CHECK(static_cast<bool>(outcome) == (before != 0));
+        if (before == F_SEAL_SEAL) CHECK(outcome == errc::protocol_violation);
+        const bool punched = ::fallocate(area, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0;
+        CHECK(punched == (before == F_SEAL_SEAL));
+    }
+}
+
 TEST_CASE("a user whose clients don't read costs a service no more shared memory than his quota", "[process]") {
     ServiceOptions options;
     options.limits.user_lane_bytes = 1 << 20;

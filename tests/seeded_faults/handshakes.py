@@ -103,14 +103,14 @@ FAULTS = [
     Fault(
         "a client may punch holes into its area for as long as it lives",
         "detail/shm_service_end.hpp",
-        "if (add_seals<Kernel>(client_area_.get(), last_seals)) {",
-        "if (false) {",
-        Cases("transport/ends.cpp", "nobody can write a service's area, or resize either, once the session is open"),
+        "if (!seal_client_area<Kernel>(client_area_.get())) return this->violation();",
+        "",
+        Cases("process/strangers.cpp", "a client that seals nothing can't punch holes into its area once it is let in", helpers=("peer",)),
     ),
     Fault(
         "a bell is as good as an ack",
         "detail/shm_service_end.hpp",
-        "(heard.bells && heard.ack == established_) || ",
+        " || (heard.bells && heard.ack == established_)",
         "",
         Cases("transport/ends.cpp", "a session is half-open until the ack, and whatever else comes first ends it"),
     ),

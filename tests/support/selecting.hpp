@@ -115,7 +115,7 @@ struct Request {
     std::uint32_t message_id = 0;
     qbipc::Credentials who{1, 1000, 1000, {}};
     Port port;
-    std::shared_ptr<qbipc::detail::Door> door = *qbipc::detail::Door::make();
+    std::shared_ptr<qbipc::detail::Door> door = *qbipc::detail::Door::make(*qbipc::detail::ForkGuard::here());
     std::shared_ptr<qbipc::detail::AnswerLink> link =
         std::make_shared<qbipc::detail::AnswerLink>(door, &port, std::size_t{1} << 20);
 };

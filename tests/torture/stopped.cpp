@@ -144,6 +144,24 @@ struct Used {
     }
 };
 
+/// What a process that should have nothing to do used for a while.
+struct Idle {
+    double busy = 0;  ///< of a processor
+    long sleeps = 0, sleeps_a_second = 0;
+    bool used_too_much() const { return busy > 0.01 || sleeps > 5; }
+
+    static Idle of(pid_t pid, std::chrono::milliseconds time) {
+        const auto start = std::chrono::steady_clock::now();
+        const auto before = Used::of(pid);
+        std::this_thread::sleep_for(time);
+        const auto after = Used::of(pid);
+        const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const auto sleeps = after.sleeps - before.sleeps;
+        return {1e-9 * static_cast<double>(after.time - before.time) / seconds, sleeps,
+                static_cast<long>(static_cast<double>(sleeps) / seconds)};
+    }
+};
+
 template <class T>
 class Ward {
 public:
@@ -213,18 +231,15 @@ private:
         });
         if (!resting) fail("the others don't come to rest");
         if (!comes_true([&] { return service_.state() == 'S'; })) fail("the service doesn't come to rest");
-        const auto start = std::chrono::steady_clock::now();
-        const auto before = Used::of(service_.pid());
-        std::this_thread::sleep_for(std::max<std::chrono::milliseconds>(still, 100ms));
-        const auto after = Used::of(service_.pid());
-        const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        const double busy = 1e-9 * static_cast<double>(after.time - before.time) / seconds;
-        const auto sleeps = static_cast<long>(static_cast<double>(after.sleeps - before.sleeps) / seconds);
-        busiest_ = std::max(busiest_, busy);
-        most_sleeps_ = std::max(most_sleeps_, sleeps);
-        if (busy > 0.01 || after.sleeps - before.sleeps > 5)
-            fail("beside one who stands still the idle service uses " + std::to_string(100 * busy) +
-                 " % of a processor, and sleeps " + std::to_string(after.sleeps - before.sleeps) + " times");
+        // The last of what they wanted may still be on its way: it rests, or it never does.
+        const auto time = std::max<std::chrono::milliseconds>(still, 100ms);
+        Idle idle = Idle::of(service_.pid(), time);
+        for (int again = 0; idle.used_too_much() && again < 2; ++again) idle = Idle::of(service_.pid(), time);
+        busiest_ = std::max(busiest_, idle.busy);
+        most_sleeps_ = std::max(most_sleeps_, idle.sleeps_a_second);
+        if (idle.used_too_much())
+            fail("beside one who stands still the idle service uses " + std::to_string(100 * idle.busy) +
+                 " % of a processor, and sleeps " + std::to_string(idle.sleeps) + " times");
         board_->pause = false;
         if (!comes_true([&] { return everybody_but(which, 120, then); }, 60s)) fail("the others don't go on");
         clients_[which].resume();

@@ -90,7 +90,6 @@ TEMPLATE_LIST_TEST_CASE("two threads exchange frames, and sleep and wake as they
     std::thread client([&] {
         auto& end = *session.client;
         std::uint32_t sent = 0, answers = 0, events = 0;
-        qbipc::TimeLimit limit = patience;
         while (good && (answers < count || events < count / 3)) {
             Frame frame;
             bool moved = false;
@@ -105,6 +104,7 @@ TEMPLATE_LIST_TEST_CASE("two threads exchange frames, and sleep and wake as they
             }
             if (moved) continue;
             const Interest interest{all_incoming, sent < count ? qbipc::LaneSet(Lane::requests) : qbipc::LaneSet()};
+            qbipc::TimeLimit limit = patience;
             if (!end.wait(interest, Party::whole, limit, -1) || end.ended()) good = false;
         }
     });

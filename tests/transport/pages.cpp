@@ -131,6 +131,25 @@ TEST_CASE("pages that a peer should have allocated, and for which there is no me
     CHECK(go_round(client));
 }
 
+TEST_CASE("what was there from the start is asked for once more when the client can't give it back any longer",
+          "[pages]") {
+    PagesKernel::reset();
+    auto options = with(Pages::touched);
+    options.limits.user_lane_bytes = 4096;
+    auto service = run<Ring>(routes(on<Ping>([](const Ping&) { return Done{}; })), qbipc::same_user_or_root, options);
+    auto honest = connect<Ring>(service.name, with(Pages::touched));
+    CHECK(honest.call(Ping{}, patience));
+    PagesKernel::absent = true;
+    auto hostile = connect<Ring>(service.name, with(Pages::touched));
+    CHECK(why(hostile.call(Ping{}, patience)) == errc::disconnected);
+    CHECK(service.statistics().accepted == 1);
+    PagesKernel::absent = false;
+    PagesKernel::look_error = ENOMEM;
+    CHECK_FALSE(qbipc::Client<Ring>::connect(service.name, patience));
+    PagesKernel::look_error = 0;
+    CHECK(honest.call(Ping{}, patience));
+}
+
 TEST_CASE("pages that a service allocates in its client's place are on the account of that user", "[pages]") {
     PagesKernel::reset();
     Log<qbipc::EndReason> reasons;

@@ -2,6 +2,8 @@
 // detail/announcer.hpp: what a client tells the event loop that watches it, once there is one.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -17,6 +19,9 @@ namespace qbipc::detail {
 template <class Kernel>
 class Announcer {
 public:
+    /// Where split() got no timer, a receiving half looks this often for what the other one would wake it for.
+    static constexpr auto look_again = std::chrono::milliseconds(50);
+
     /// For fd(), and for split(), which needs its timer, too. Errors: not_enough_memory, or what the kernel said.
     template <class Descriptors>
     std::error_code make(const Descriptors& watched) {
@@ -24,6 +29,7 @@ public:
         auto made = LoopDescriptor<Kernel>::make(watched);
         if (!made) return made.error();
         loop_ = std::move(*made);
+        shown_.store(loop_.get());
         return {};
     }
     /// After make(): from now on a loop watches. False: it did before.
@@ -36,7 +42,7 @@ public:
     void quiet() noexcept { loop_->quiet(); }
     /// The deadline of a call. Threads: any.
     void bring_forward(Clock::time_point at) noexcept {
-        if (loop_) loop_->bring_forward(at);
+        if (auto* const loop = shown_.load()) loop->bring_forward(at);
     }
 
     /// The sending half may bring a deadline forward meanwhile, and set the alarm itself: the nearer one must stay.
@@ -54,6 +60,7 @@ public:
 
 private:
     std::unique_ptr<LoopDescriptor<Kernel>> loop_;
+    std::atomic<LoopDescriptor<Kernel>*> shown_{nullptr};  ///< to the sending half, which may be there first
     bool begun_ = false;
     bool alarm_set_ = false;
 };

@@ -35,10 +35,9 @@ public:
     AnswerDesk(const AnswerDesk&) = delete;
     AnswerDesk& operator=(const AnswerDesk&) = delete;
 
-    /// Gives out what is there, at most `frames` frames of it. False: more may be there. Functions run, unless a
-    /// message is being sent.
+    /// Gives out what is there, at most `frames` frames of it. False: more may be there. Functions run, where they may.
     bool take(std::size_t frames = frames_per_look) {
-        if (!sending_ && has_put_off()) [[unlikely]]
+        if (has_due()) [[unlikely]]
             run_put_off();
         ReceivedMessage message;
         while (!violated_ && responses_.next(end_, message, frames)) complete(message);
@@ -49,7 +48,7 @@ public:
     /// returned; `frames` is what is left of them.
     template <class Use>
     bool take_own(CallWaiter& me, std::size_t& frames, Use&& use) {
-        if (has_put_off()) [[unlikely]]
+        if (has_due()) [[unlikely]]
             run_put_off();
         for (ReceivedMessage message; !me.done() && !violated_ && responses_.next(end_, message, frames);) {
             if (message.header.correlation != me.correlation()) [[unlikely]] {
@@ -81,12 +80,13 @@ public:
 
     CallWaiters& waiters() noexcept { return waiters_; }
 
-    /// Functions whose answer came while a message was being sent.
-    bool has_put_off() const noexcept { return !put_off_.empty(); }
+    /// There are functions whose answer came while none could run, and now they may.
+    bool has_due() const noexcept { return !put_off_.empty() && may_run(); }
     /// So many that who starts more calls has to run them himself.
     bool crowded() const noexcept { return put_off_.size() >= Calls::most; }
+    /// Those that were put off up to now: each may bring on the next.
     void run_put_off() {
-        while (!put_off_.empty()) {
+        for (std::size_t left = put_off_.size(); left != 0 && !put_off_.empty(); --left) {
             PutOff first = std::move(put_off_.front());
             put_off_.pop_front();
             const ReceivedMessage mine{{first.header, first.payload.data()}, first.payload.size(), true};
@@ -97,20 +97,21 @@ public:
 
     /// Runs the functions whose deadline has passed.
     void expire() {
-        if (!calls_.has_functions()) return;
+        if (!calls_.has_functions() || !may_run()) return;
         const ScopeFlag now(running_);
         calls_.expire(Clock::now());
     }
 
-    /// Nothing more will come: runs all functions that wait.
+    /// Nothing more will come: runs all functions that wait; inside one of them, later.
     void fail_all(std::error_code error) {
+        if (running_) return;
         const ScopeFlag now(running_);
         calls_.fail_all(error);
     }
 
     /// The connection has ended: the functions that still wait get what has come for them, or `disconnected`.
     void end_all() {
-        run_put_off();
+        while (has_due()) run_put_off();
         fail_all(make_error_code(errc::disconnected));
     }
     /// The same in a destructor, where what a function throws has nowhere to go. False: one threw, others may wait.
@@ -144,11 +145,15 @@ private:
         std::vector<std::byte> payload;
     };
 
+    /// Functions run one at a time. Nested, in the waits of one another, each could bring on the next: as deep as there
+    /// are calls, or deeper. Nor do they run while a message is being sent: what they send would get into it.
+    bool may_run() const noexcept { return !running_ && !sending_; }
+
     /// An answer that isn't the innermost call's: to an outer call, into its slot, to its function, or away.
     void complete(const ReceivedMessage& message) {
         if (waiters_.template keep<Memory>(message)) return responses_.done(end_);
         CallSlot* slot = calls_.find(message.header.correlation);
-        if (sending_ && slot != nullptr && Calls::has_function(*slot)) return put_off(*slot, message);
+        if (!may_run() && slot != nullptr && Calls::has_function(*slot)) return put_off(*slot, message);
         if (auto then = slot != nullptr ? calls_.take_waiting(*slot) : UniqueFunction<void(const Outcome&)>()) {
             ++taken_;
             return run(then, message);
@@ -176,12 +181,14 @@ private:
             then({error, error ? nullptr : &mine});
         }
         spare_ = std::move(copy);
+        if (has_due()) run_put_off();  // what came in its own waits
     }
 
     /// Keeps the answer of a function that may not run now.
     void put_off(CallSlot& slot, const ReceivedMessage& message) {
         const MessageRelease release(responses_, end_);
         ++taken_;
+        if (crowded()) return calls_.fail_later(slot);  // it keeps its slot: there are only so many
         try {
             std::vector<std::byte> copy(message.size);
             Memory::copy_in(copy.data(), message.payload, message.size);

@@ -67,7 +67,10 @@ public:
 
     /// A correlation for a call that is waited for at once: it has no slot.
     std::uint32_t issue() noexcept {
-        const std::uint64_t next = issued_.load(std::memory_order_relaxed) + 1;
+        std::uint64_t next = issued_.load(std::memory_order_relaxed) + 1;
+        // Once the numbers began again, that of one who still waits is passed over.
+        if (next >> 32 != 0) [[unlikely]]
+            while (find(static_cast<std::uint32_t>(next)) != nullptr) ++next;
         issued_.store(next, std::memory_order_release);
         return static_cast<std::uint32_t>(next);
     }
@@ -125,11 +128,10 @@ public:
         return slot.correlation == correlation ? &slot : nullptr;
     }
 
-    /// Whether such a call was made, among the last 2^31: numbers are compared by distance, for they wrap.
+    /// Whether such a call was made, however long ago: numbers are compared by distance, for they wrap.
     bool was_issued(std::uint32_t correlation) const noexcept {
         const std::uint64_t issued = issued_.load(std::memory_order_acquire);
-        const std::uint32_t distance = static_cast<std::uint32_t>(issued) - correlation;
-        return distance < issued && distance < std::uint32_t{1} << 31;
+        return static_cast<std::uint32_t>(issued) - correlation < issued;
     }
 
     /// The answer of a found slot has come, and a function waits for it: the function, which is the caller's to run.

@@ -16,13 +16,11 @@
 #include <qbipc/detail/call_waiter.hpp>
 #include <qbipc/detail/calls.hpp>
 #include <qbipc/detail/error_code.hpp>
-#include <qbipc/detail/event_count.hpp>
-#include <qbipc/detail/message_receiver.hpp>
+#include <qbipc/detail/event_desk.hpp>
 #include <qbipc/detail/message_sender.hpp>
 #include <qbipc/detail/scope_flag.hpp>
 #include <qbipc/detail/stream_rest.hpp>
 #include <qbipc/detail/waiting.hpp>
-#include <qbipc/event.hpp>
 #include <qbipc/outgoing.hpp>
 #include <qbipc/pending.hpp>
 #include <qbipc/statistics.hpp>
@@ -39,7 +37,7 @@ public:
     using Memory = MemoryOf<T>;
 
     explicit ClientState(End client_end)
-        : end(std::move(client_end)), calls(std::make_shared<Calls>()), answers(end, *calls) {}
+        : end(std::move(client_end)), calls(std::make_shared<Calls>()), answers(end, *calls), events(end) {}
     ClientState(const ClientState&) = delete;
     ClientState& operator=(const ClientState&) = delete;
     ~ClientState() {
@@ -73,11 +71,9 @@ public:
     /// Gets out what waits in the outbox, and in a frame that is out in part.
     ErrorCode flush(TimeLimit limit) {
         const AtScopeEnd afterwards([this] { tell_of_rest(); });
-        while (requests.has_rest() || end.sent_in_part()) {
-            ErrorCode error = requests.flush(end);
-            if (!error && end.sent_in_part() && !end.reserve(Lane::requests, 0)) error = end.refused(Lane::requests);
-            if (error && error != errc::lane_full) return error;
-            if (!requests.has_rest() && !end.sent_in_part()) break;
+        while (has_more_to_send()) {
+            if (const ErrorCode error = push_on(); error && error != errc::lane_full) return error;
+            if (!has_more_to_send()) break;
             if (auto stop = wait_for_room(limit)) return stop;
         }
         return {};
@@ -103,7 +99,7 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
-        if (!split && answers.crowded() && !answers.looking()) answers.run_put_off();
+        if (!split && answers.crowded() && answers.has_due() && !answers.looking()) answers.run_put_off();
         CallSlot* slot = calls->open();
         bool again = false;
         for (Backoff backoff; slot == nullptr; slot = calls->open(), again = true)
@@ -225,7 +221,7 @@ public:
         if (!split && requests.has_rest()) interest.room = Lane::requests;
         // In this order: what the other half rings for while it is armed isn't silenced.
         announcer.set_alarm(calls->has_functions() ? calls->nearest() : Clock::time_point::max(), *calls);
-        if (!end.arm(interest) || violated() || answers.has_put_off()) announcer.alarm_now();
+        if (!end.arm(interest) || violated() || answers.has_due()) announcer.alarm_now();
     }
 
     /// Who watches the loop's descriptor, or the other half, may sleep: they are told of what isn't out yet.
@@ -245,7 +241,7 @@ public:
     /// Why nothing more will come, or no error.
     std::error_code over() const noexcept {
         if (!violated()) return end.ended();
-        if (answers.lacks_memory() || events.over_quota()) return std::make_error_code(std::errc::not_enough_memory);
+        if (answers.lacks_memory() || events.lacks_memory()) return std::make_error_code(std::errc::not_enough_memory);
         return make_error_code(errc::protocol_violation);
     }
 
@@ -259,8 +255,7 @@ public:
     std::uint64_t requests_sent = 0;
     // receiving
     AnswerDesk<End, Memory> answers;
-    MessageReceiver<End, Memory, Lane::events> events;
-    EventCount event_count;
+    EventDesk<End, Memory> events;
     std::vector<std::byte> tail_of_answer;  ///< while a function looks at it: events have their own
 
 private:
@@ -285,22 +280,26 @@ private:
         return error;
     }
 
+    bool has_more_to_send() noexcept { return requests.has_rest() || end.sent_in_part(); }
+    /// What waits to be sent, in the outbox or as a part of a frame, goes a step further.
+    ErrorCode push_on() {
+        const ErrorCode error = requests.flush(end);
+        if (error || !end.sent_in_part() || end.reserve(Lane::requests, 0)) return error;
+        return end.refused(Lane::requests);
+    }
+
     /// `more`: something may still be there.
     template <class Peer, class Selector>
     Result<std::size_t> take_in(Peer& peer, Selector& selector, std::size_t budget, bool& more) {
         const ScopeFlag now(dispatching_);
         const std::error_code ended = end.ended();  // before the lanes: what came before it is still there to be taken
-        if (!split && requests.has_rest()) (void)requests.flush(end);
+        if (!split && has_more_to_send()) [[unlikely]]
+            (void)push_on();
         const bool none = distrusted();
         more = !none && !answers.take(budget);
         answers.expire();
         std::size_t count = 0, frames = budget;
-        for (ReceivedMessage message; !none && !violated() && events.next(end, message, frames); ++count) {
-            const MessageRelease release(events, end);
-            event_count.took(message.header.correlation);
-            Event<Memory> event(message, scratch_);
-            (void)selector(peer, event);
-        }
+        while (!none && !violated() && events.take(peer, selector, frames)) ++count;
         more |= frames == 0;
         if (!violated() && (!ended || more)) return count;
         answers.fail_all(find_out());
@@ -325,7 +324,7 @@ private:
 
     /// After all that was there was taken, or as much of it as may be taken between two looks at the clock.
     ErrorCode wait_for_more(bool& waited, bool more, const Interest& interest, Party party, TimeLimit& limit) {
-        if ((more || answers.has_put_off()) && !violated()) [[unlikely]] {
+        if ((more || answers.has_due()) && !violated()) [[unlikely]] {
             answers.expire();
             return limit.deadline().passed() ? ErrorCode(errc::timed_out) : ErrorCode();
         }
@@ -379,12 +378,14 @@ private:
     /// One wait, cut short by the deadline of a function: that isn't the caller's timed_out.
     ErrorCode wait(Interest interest, Party party, TimeLimit& limit) {
         const int alarm = party == Party::receiver ? announcer.timer() : -1;
-        if (!calls->has_functions()) [[likely]] {
+        const bool deaf = party == Party::receiver && alarm < 0;
+        if ((!calls->has_functions() && !deaf) || answers.running()) [[likely]] {
             const auto error = ErrorCode(end.wait(interest, party, limit, alarm));
             if (alarm >= 0) announcer.quiet();  // or the next wait would end at once
             return error;
         }
-        const auto nearest = calls->nearest();
+        auto nearest = calls->nearest();
+        if (deaf) nearest = std::min(nearest, Clock::now() + announcer.look_again);
         TimeLimit nearer = std::min(limit.deadline().at(), nearest);
         const auto error = ErrorCode(end.wait(interest, party, nearer, alarm));
         if (alarm >= 0) announcer.quiet();
@@ -392,9 +393,8 @@ private:
         return error == errc::timed_out && nearest < limit.deadline().at() ? ErrorCode() : error;
     }
 
-    bool dispatching_ = false;        ///< events are given to their functions
-    StreamRest stream_;               ///< of events
-    std::vector<std::byte> scratch_;  ///< tails of events
+    bool dispatching_ = false;  ///< events are given to their functions
+    StreamRest stream_;         ///< of events
 };
 
 }  // namespace qbipc::detail

@@ -68,15 +68,13 @@ public:
     using End = typename T::ServiceEnd;
     using Memory = MemoryOf<T>;
 
-    Connection(ConnectionOwner<T>& of, End service_end, SessionId number)
-        : end(std::move(service_end)), id(number), owner_(of), limits_(of.limits()) {
+    Connection(ConnectionOwner<T>& of, End service_end, SessionId number, uid_t user, Clock::time_point came)
+        : end(std::move(service_end)), id(number), uid(user), since(came), owner_(of), limits_(of.limits()) {
         counters.connected_since = std::chrono::system_clock::now();
     }
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
-    ~Connection() {
-        if (link_) link_->port = nullptr;
-    }
+    ~Connection() { seal(); }
 
     // ---- sending
 
@@ -189,6 +187,11 @@ public:
             push_out(events, ended);
     }
 
+    /// Something that was accepted for its client isn't out yet, and may still get there.
+    bool has_more_to_say() {
+        return !given_up_ && !end.ended() && (responses.has_rest() || events.has_rest() || end.sent_in_part());
+    }
+
     // ---- its life
 
     bool is_open() const noexcept { return opened && reason == EndReason::none; }
@@ -200,6 +203,7 @@ public:
 
     /// Ends now, whatever waits: or it would linger again.
     void give_up() {
+        given_up_ = true;
         responses.discard();
         events.discard();
         finish(EndReason::lost);
@@ -268,9 +272,9 @@ public:
     Statistics baseline;                       ///< counters when they were last cleared
     std::shared_ptr<SessionAnchor<T>> anchor;  ///< holds the private data too
     void* data = nullptr;                      ///< the private data, of the selector's whole type
-    uid_t uid = static_cast<uid_t>(-1);        ///< under whom it is counted
+    const uid_t uid;                           ///< under whom it is counted
     std::size_t index = 0;                     ///< its place among the sessions
-    Clock::time_point since{};                 ///< when it came in, or began to linger
+    Clock::time_point since;                   ///< when it came in, or began to linger
     EndReason reason = EndReason::none;
     bool opened = false;         ///< the handshake is complete: on_connect has run
     bool lingering = false;      ///< ended by us; what is in the outboxes still goes out
@@ -308,6 +312,7 @@ private:
     MemoryAccount* account_ = nullptr;
     std::size_t charged_ = 0;  ///< for the outboxes
     std::uint32_t offered_ = 0;
+    bool given_up_ = false;
     std::shared_ptr<AnswerLink> link_;
 };
 

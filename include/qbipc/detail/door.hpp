@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <qbipc/detail/descriptor.hpp>
+#include <qbipc/detail/fork_guard.hpp>
 #include <qbipc/detail/unique_function.hpp>
 #include <qbipc/error.hpp>
 #include <qbipc/kernel.hpp>
@@ -25,17 +26,20 @@ public:
     static constexpr std::uint64_t stop = std::uint64_t{1} << 32;
 
     template <class Kernel = LinuxKernel>
-    static Result<std::shared_ptr<Door>> make() {
+    static Result<std::shared_ptr<Door>> make(ForkGuard guard) {
         auto bell = BasicDescriptor<>::from(Kernel::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
         if (!bell) return fail(bell.error());
-        return std::make_shared<Door>(std::move(*bell));
+        return std::make_shared<Door>(std::move(*bell), guard);
     }
-    explicit Door(BasicDescriptor<> bell) noexcept : bell_(std::move(bell)) {}
+    Door(BasicDescriptor<> bell, ForkGuard guard) noexcept : bell_(std::move(bell)), guard_(guard) {}
 
     int fd() const noexcept { return bell_.get(); }
+    /// This is a child of the service's process: nobody dispatches here, and another thread may have held the lock.
+    bool forked() const noexcept { return guard_.forked(); }
 
     /// Any thread. False: the service is gone, and `f` is dropped. Throws bad_alloc.
     bool post(UniqueFunction<void()> f) {
+        if (forked()) return false;
         bool first = false;
         {
             std::lock_guard lock(mutex_);
@@ -48,7 +52,9 @@ public:
     }
 
     /// Any thread, signal handlers included. The eventfd can only be full after 2^32 unread stops: nothing to report.
-    void ring(std::uint64_t value) const noexcept { (void)LinuxKernel::write(bell_.get(), &value, sizeof value); }
+    void ring(std::uint64_t value) const noexcept {
+        if (!forked()) (void)LinuxKernel::write(bell_.get(), &value, sizeof value);
+    }
 
     /// The dispatch thread: takes the bell; true if a stop was among what rang.
     bool answer_bell() noexcept {
@@ -97,6 +103,7 @@ public:
 
 private:
     BasicDescriptor<> bell_;
+    ForkGuard guard_;
     std::mutex mutex_;
     bool open_ = true;
     std::vector<UniqueFunction<void()>> queue_;

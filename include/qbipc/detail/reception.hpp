@@ -77,7 +77,7 @@ public:
                 guest->called = false;
                 advance(hooks, *guest);
             }
-            if (knock) accept(hooks, epoll);
+            if (knock && !guard_.forked()) accept(hooks, epoll);
             share_.done();
         }
         if (all || guard_.forked()) return;
@@ -147,6 +147,7 @@ private:
             }
             Guest& guest = *guests_.back();
             advance(hooks, guest);  // most have said already what they want
+            if (guard_.forked()) return;
             if (guest.gone) continue;
             if (auto attached = guest.visitor.attach(epoll, reinterpret_cast<std::uint64_t>(&guest) | guest_bit);
                 !attached)

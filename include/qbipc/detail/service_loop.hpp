@@ -44,7 +44,7 @@ class ServiceLoop final : public ConnectionOwner<T> {
 public:
     static Result<std::unique_ptr<ServiceLoop>> make(typename T::Listener listener, ServiceOptions options,
                                                      ForkGuard guard) {
-        auto door = Door::make<Kernel>();
+        auto door = Door::make<Kernel>(guard);
         if (!door) return fail(door.error());
         auto epoll = BasicDescriptor<>::from(Kernel::epoll_create1(EPOLL_CLOEXEC));
         if (!epoll) return fail(epoll.error());
@@ -85,6 +85,7 @@ public:
         const ScopeFlag turn(dispatching_);
         door_->enter();
         look_at_kernel(hooks, 0);
+        if (reception_.forked()) return 0;
         const std::size_t taken = serve_ready(hooks, budget.frames);
         reception_.sessions_took(taken);
         reap(hooks);
@@ -155,7 +156,7 @@ private:
 
     template <class Hooks>
     void look_at_kernel(Hooks& hooks, int milliseconds) {
-        if (reception_.forked()) return void(stopped_ = true);  // by a handler that came back: all is the parent's
+        if (reception_.forked()) return void(stopped_ = true);  // by a function that came back: all is the parent's
         std::array<epoll_event, 64> news;
         std::size_t guests = 0;  // of them, moved to the beginning
         bool knock = false;
@@ -186,6 +187,7 @@ private:
         if (knock || guests != 0) {
             ReceptionHooks<Hooks> at_the_door{*this, hooks};
             reception_.see_to(at_the_door, epoll_.get(), knock, std::span(news).first(guests));
+            stopped_ |= reception_.forked();
         }
         reception_.forget_gone();
         if (const auto oldest = reception_.oldest()) timer_.watch(*oldest);
@@ -204,9 +206,7 @@ private:
             make_room(loop.connections_, sessions);
             loop.ready_.make_room(sessions);
             loop.departures_.make_room(sessions);
-            auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++);
-            connection->since = since;
-            connection->uid = uid;
+            auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++, uid, since);
             auto& admission = loop.reception_.admission();
             connection->charge_to(admission.account(uid), admission.lanes(uid), loop.spare_);
             if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
@@ -339,7 +339,7 @@ private:
         const bool ended = static_cast<bool>(connection.end.ended());
         if (connection.reason == EndReason::disconnected || connection.lingering) {
             connection.push_out(ended);
-            if ((connection.responses.has_rest() || connection.events.has_rest()) && connection.charge_outboxes()) {
+            if (connection.has_more_to_say() && connection.charge_outboxes()) {
                 if (!connection.lingering) {
                     hot_.forget(connection);  // nobody looks for its requests any more
                     connection.lingering = true;

@@ -35,8 +35,9 @@ inline constexpr unsigned memfd_noexec_seal = 0x0008;
 inline constexpr int madvise_populate_read = 22;
 inline constexpr int madvise_populate_write = 23;
 
-/// Seals of the client's area until its ack; then it gets the others too.
+/// Seals of the client's area until the client has mapped it; then it gets the others too, by whoever comes first.
 inline constexpr int client_area_seals = F_SEAL_SHRINK | F_SEAL_GROW;
+inline constexpr int last_client_area_seals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 /// Seals of the service's area, from the moment the service has mapped it.
 inline constexpr int service_area_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 
@@ -63,6 +64,15 @@ template <class Kernel>
 std::error_code add_seals(int memory, int seals) {
     const int error = Kernel::fcntl(memory, F_ADD_SEALS, seals);
     return error < 0 ? std::error_code(-error, std::system_category()) : std::error_code();
+}
+
+/// Adds the last seals to the client's area, which is mapped where it has to be. The other side may have been first;
+/// false: with others.
+template <class Kernel>
+bool seal_client_area(int memory) {
+    if (!add_seals<Kernel>(memory, last_client_area_seals)) return true;
+    const int seals = Kernel::fcntl(memory, F_GET_SEALS);
+    return seals >= 0 && (seals & last_client_area_seals) == last_client_area_seals;
 }
 
 /// What a client asks of memory it was handed, before it maps it: that it can't be resized, that touching it can't fail

@@ -230,6 +230,16 @@ protected:
     }
     void violation() noexcept { end(errc::protocol_violation); }
 
+    /// Has the kernel find pages of the peer's area, before they are read. What a service has to allocate in its peer's
+    /// place is on the account of that user. False: there are none, for him or at all.
+    bool find_pages(std::uint64_t from, std::uint64_t count) noexcept {
+        const std::size_t missing = side == Side::service ? peers_.missing(from, count) : 0;
+        if (!pages_.take(missing)) return false;
+        if (!peers_.populate(from, count, Access::read)) return true;
+        pages_.give_back(missing);
+        return false;
+    }
+
     Standing standing_;
     std::size_t max_message_;
     std::array<ReceivingLane<Memory>, incoming> in_;
@@ -326,16 +336,12 @@ private:
         return false;
     }
 
-    /// Has the kernel find the next pages of a peer's lane. An honest peer has allocated them before it wrote there,
-    /// and this is done in a moment; what a service has to allocate in its place is on the account of that user.
+    /// The next pages of a peer's lane. An honest peer has allocated them before it wrote there, and this is done in a
+    /// moment.
     [[gnu::noinline, gnu::cold]] void make_sure_of(ReceivingLane<Memory>& in) noexcept {
         const std::uint64_t from = in.reader.present();
         const std::uint64_t count = populate_step - from % populate_step;
-        const std::size_t missing = side == Side::service ? peers_.missing(in.at + from, count) : 0;
-        if (pages_.take(missing)) {
-            if (!peers_.populate(in.at + from, count, Access::read)) return in.reader.present_to(from + count);
-            pages_.give_back(missing);
-        }
+        if (find_pages(in.at + from, count)) return in.reader.present_to(from + count);
         in.reader.stop_here();
         end(errc::over_quota);
     }

@@ -67,9 +67,13 @@ public:
         if (standing_.forked()) return;
         const Heard heard = hear<Kernel>(call_.get());
         // Ack comes first, and once.
-        if (heard.violation || (heard.bells && heard.ack == established_) || (heard.ack && !take_ack())) {
+        if (heard.violation || (heard.bells && heard.ack == established_)) {
             this->violation();
             return leave();
+        }
+        if (heard.ack) {
+            take_ack();
+            if (!established_) return leave();
         }
         if (heard.bells) bells_.drained();
         if (heard.bye) standing_.heard_bye();
@@ -95,6 +99,7 @@ public:
     }
 
     bool established() const noexcept { return established_; }
+    static constexpr bool sent_in_part() noexcept { return false; }
 
     /// The account for what its lanes grow to from here on.
     Charge& pages() noexcept { return pages_; }
@@ -104,17 +109,13 @@ private:
     using Base::pages_;
     using Base::standing_;
 
-    /// The client has mapped its area: from now on nobody can punch holes into it, or write by other ways. A client
-    /// that sealed the seals before that must have put these among them.
-    bool take_ack() noexcept {
-        constexpr int last_seals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-        if (add_seals<Kernel>(client_area_.get(), last_seals)) {
-            const int seals = Kernel::fcntl(client_area_.get(), F_GET_SEALS);
-            if (seals < 0 || (seals & last_seals) != last_seals) return false;
-        }
+    /// The client has mapped its area: from now on nobody can punch holes into it, or write by other ways. Up to now he
+    /// could: what was there from the start is asked for once more.
+    void take_ack() noexcept {
+        if (!seal_client_area<Kernel>(client_area_.get())) return this->violation();
         client_area_.reset();
+        if (!this->find_pages(0, area_header + ready_at_start)) return this->end(errc::over_quota);
         established_ = true;
-        return true;
     }
 
     /// The socket has nothing more to say: it leaves the epoll at once, where its hang-up would be announced for ever.

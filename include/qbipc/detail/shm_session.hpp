@@ -112,6 +112,8 @@ Result<ShmParts<Kernel>> enter_shm_session(Welcome& welcome, const Options& opti
 
     auto own = Mapping<Kernel>::make(client_area.get(), reply.areas.client_size, Access::write, guard);
     if (!own) return fail(own.error());
+    // Before this side relies on pages of its own area: who holds a descriptor of it could punch holes until here.
+    if (!seal_client_area<Kernel>(client_area.get())) return fail(errc::protocol_violation);
     auto peers = Mapping<Kernel>::make(service_area.get(), reply.areas.service_size, Access::read, guard);
     if (!peers) return fail(peers.error());
     const auto start = static_cast<std::size_t>(area_header) + ready_at_start;

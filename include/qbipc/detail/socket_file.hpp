@@ -89,6 +89,7 @@ public:
     /// Blocking: up to a second, should somebody else hold the lock; then a stale file stays, which harms nobody.
     ~SocketFile() {
         if (owner_ == 0 || owner_ != Kernel::getpid()) return;  // a forked child closes, and no more
+        if (!in_place()) return;                                // nothing to wait for
         const Deadline deadline(Kernel::now() + std::chrono::seconds(1));
         if (auto lock = DirectoryLock<Kernel>::take(directory_.get(), deadline)) unlink_if_ours();
     }

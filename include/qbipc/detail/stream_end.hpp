@@ -56,6 +56,8 @@ public:
         return standing_.forked() ? make_error_code(errc::used_after_fork) : out_of(lane).refused();
     }
     void commit(Lane lane, const Header& header) noexcept {
+        if (standing_.forked()) [[unlikely]]  // since reserve(), in the user's own function
+            return;
         const std::lock_guard lock(*sending_);
         if (out_of(lane).commit(socket_of(lane), header) < 0) [[unlikely]]
             break_off();

@@ -108,6 +108,8 @@ public:
 
     bool established() const noexcept { return established_; }
 
+    bool sent_in_part() noexcept { return this->has_tail(Lane::responses) || this->has_tail(Lane::events); }
+
     /// Requests begin behind the ack.
     bool peek(Lane lane, Frame& frame) noexcept {
         if (established_ && Base::peek(lane, frame)) return true;

@@ -280,6 +280,7 @@ public:
             const std::lock_guard lock(wire_->mutex);
             return wire_->entered;
         }
+        static constexpr bool sent_in_part() noexcept { return false; }
 
     private:
         int epoll_ = -1;
