@@ -164,6 +164,7 @@ TEMPLATE_LIST_TEST_CASE("beside a busy session all are let in who say at once wh
         // To make sixteen sessions takes longer than those who connect have at a time.
         CHECK(crowd.asks("greet", "let_in") == 16);
         REQUIRE(crowd.ask("drop 16") == "dropped");
+        REQUIRE(service.comes_to("disconnects", 16 * (round + 1)));
         REQUIRE(service.comes_to("sessions", 1));
     }
     CHECK(number_in(busy.ask("count"), "failed") == 0);

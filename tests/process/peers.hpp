@@ -123,11 +123,15 @@ public:
     }
     /// Waits until one of its numbers is what it should be.
     bool comes_to(const std::string& what, long long value) {
-        return eventually([&] {
-                   auto now = status();
-                   return now.empty() || now[what] == value;
-               }) &&
-               status()[what] == value;
+        // It may be there for a moment only, on its way to another one.
+        const auto is = [&](Status now) { return !now.empty() && now[what] == value; };
+        bool there = false;
+        (void)eventually([&] {
+            const auto now = status();
+            there = is(now) && is(status());
+            return there || now.empty();
+        });
+        return there;
     }
     /// As a service manager would: SIGTERM. Whether it ended as it should.
     bool stop() {

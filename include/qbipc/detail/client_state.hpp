@@ -37,7 +37,7 @@ public:
     using Memory = MemoryOf<T>;
 
     explicit ClientState(End client_end)
-        : end(std::move(client_end)), calls(std::make_shared<Calls>()), answers(end, *calls), events(end) {}
+        : end(std::move(client_end)), calls(std::make_shared<Calls>()), answers(end, *calls) {}
     ClientState(const ClientState&) = delete;
     ClientState& operator=(const ClientState&) = delete;
     ~ClientState() {
@@ -298,8 +298,8 @@ private:
         const bool none = distrusted();
         more = !none && !answers.take(budget);
         answers.expire();
-        std::size_t count = 0, frames = budget;
-        while (!none && !violated() && events.take(peer, selector, frames)) ++count;
+        std::size_t frames = budget;
+        const std::size_t count = events.take(end, peer, selector, frames, [&] { return !none && !violated(); });
         more |= frames == 0;
         if (!violated() && (!ended || more)) return count;
         answers.fail_all(find_out());

@@ -18,21 +18,18 @@ namespace qbipc::detail {
 template <class End, MemoryPolicy Memory>
 class EventDesk {
 public:
-    explicit EventDesk(End& end) : end_(end) {}
-    EventDesk(const EventDesk&) = delete;
-    EventDesk& operator=(const EventDesk&) = delete;
-
-    /// Gives the next event to `selector(peer, event)`; `frames`: how many may be taken, less those that were. False:
-    /// none is there, or there are too few frames left for it.
-    template <class Peer, class Selector>
-    bool take(Peer& peer, Selector& selector, std::size_t& frames) {
-        ReceivedMessage message;
-        if (!events_.next(end_, message, frames)) return false;
-        const MessageRelease release(events_, end_);
-        count_.took(message.header.correlation);
-        Event<Memory> event(message, scratch_);
-        (void)selector(peer, event);
-        return true;
+    /// Gives the events that are there to `selector(peer, event)`, one after the other, as long as `goes_on()`, and
+    /// says how many there were. `frames`: how many may be taken, less those that were.
+    template <class Peer, class Selector, class GoesOn>
+    std::size_t take(End& end, Peer& peer, Selector& selector, std::size_t& frames, GoesOn&& goes_on) {
+        std::size_t count = 0;
+        for (ReceivedMessage message; goes_on() && events_.next(end, message, frames); ++count) {
+            const MessageRelease release(events_, end);
+            count_.took(message.header.correlation);
+            Event<Memory> event(message, scratch_);
+            (void)selector(peer, event);
+        }
+        return count;
     }
 
     const EventCount& count() const noexcept { return count_; }
@@ -41,7 +38,6 @@ public:
     bool lacks_memory() const noexcept { return events_.over_quota(); }
 
 private:
-    End& end_;
     MessageReceiver<End, Memory, Lane::events> events_;
     EventCount count_;
     std::vector<std::byte> scratch_;  ///< tails
