@@ -164,6 +164,7 @@ TEMPLATE_LIST_TEST_CASE("send, then disconnect, loses nothing", "[end]", Transpo
         });
     }
     REQUIRE(eventually([&] { return good + slow >= rounds && sum == rounds * 210; }));
+    CHECK(slow < rounds / 2);
     REQUIRE(eventually([&] { return service.count_sessions() == 0; }));
 }
 

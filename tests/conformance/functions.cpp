@@ -182,8 +182,8 @@ TEMPLATE_LIST_TEST_CASE("functions that wait for calls run one at a time, whatev
                                                          const Later&, qbipc::Answer<Number> answer) mutable {
                                         held.push_back(std::move(answer));
                                     })));
-    auto client = connect<TestType>(service.name);
     int running = 0, most = 0, ran = 0, failed = 0;
+    auto client = connect<TestType>(service.name);
     const auto counted = [&](auto&& f) {
         most = std::max(most, ++running);
         f();
@@ -199,8 +199,9 @@ TEMPLATE_LIST_TEST_CASE("functions that wait for calls run one at a time, whatev
             });
         };
         for (int i = 0; i < 10; ++i) REQUIRE(client.start(Double{1}, patience, next));
-        for (int calls = 0; ran < rounds && calls < 10 * rounds; ++calls) REQUIRE(client.call(Double{3}, patience));
-        CHECK(ran >= rounds);
+        // Each of the ten goes on until there were so many in all.
+        for (int calls = 0; ran < rounds + 9 && calls < 10 * rounds; ++calls) REQUIRE(client.call(Double{3}, patience));
+        CHECK(ran == rounds + 9);
     }
     SECTION("all their answers are there") {
         for (int i = 0; i < 1'000; ++i)
@@ -244,17 +245,17 @@ TEMPLATE_LIST_TEST_CASE("functions that wait for calls run one at a time, whatev
 TEMPLATE_LIST_TEST_CASE("a function that starts more than can be kept gets an error for what is too much", "[then]",
                         Transports) {
     auto service = run<TestType>(doubling());
-    auto client = connect<TestType>(service.name);
     std::uint64_t ran = 0, started = 0, kept = 0, lost = 0;
     bool full = false;
+    auto client = connect<TestType>(service.name);
     REQUIRE(client.start(Double{1}, patience, [&](Result<Number>) {
         for (int i = 0; i < 20'000 && !full; ++i) {
-            const auto error = why(client.start(Double{1}, shortly, [&](Result<Number> answer) {
+            const auto error = why(client.start(Double{1}, patience, [&](Result<Number> answer) {
                 ++ran;
                 kept += answer ? 1u : 0u;
                 lost += why(answer) == std::errc::not_enough_memory ? 1u : 0u;
             }));
-            full = error == errc::timed_out;
+            full = error == errc::would_recurse;
             if (!error) ++started;
             if (!full) CHECK_FALSE(error);
             (void)client.call(Ping{}, patience);
@@ -264,6 +265,44 @@ TEMPLATE_LIST_TEST_CASE("a function that starts more than can be kept gets an er
     CHECK(full);
     for (int turns = 0; ran < started && turns < 1'000; ++turns) (void)client.receive(no_events(), 0ms);
     CHECK(ran == started);
-    CHECK(kept == 4096);
+    CHECK(kept == 2 * 4096);
     CHECK(lost == 4096);
+}
+
+TEMPLATE_LIST_TEST_CASE("no answer that came is lost, however many functions are started before one may run", "[then]",
+                        Transports) {
+    auto service = run<TestType>(doubling());
+    constexpr int count = 12'000;
+    int good = 0, ran = 0;
+    auto client = connect<TestType>(service.name);
+    for (int i = 0; i < count; ++i)
+        REQUIRE(client.start(Double{1}, patience, [&](Result<Number> answer) {
+            ++ran;
+            good += answer && answer->value == 2 ? 1 : 0;
+        }));
+    for (int turns = 0; ran < count && turns < count; ++turns) REQUIRE(client.call(Ping{}, patience));
+    CHECK(ran == count);
+    CHECK(good == count);
+}
+
+TEMPLATE_LIST_TEST_CASE("functions end by calls that can't even be sent", "[then]", Transports) {
+    Kept kept;
+    auto service = std::optional(step<TestType>(keeping(kept)));
+    int ran = 0;
+    auto client = service->connect(small_lanes());
+    SECTION("for there is no room until their deadline") {
+        REQUIRE(client.start(Later{1}, shortly, [&](Result<Number> answer) { ran += why(answer) == errc::timed_out; }));
+        while (client.send(qbipc::with_tail(Parcel{1}, patterned(1, 1'000)))) {
+        }
+        for (int calls = 0; ran == 0 && calls < 100; ++calls)
+            CHECK(why(client.call(Double{1}, shortly)) == errc::timed_out);
+    }
+    SECTION("for the service is gone") {
+        REQUIRE(
+            client.start(Later{1}, patience, [&](Result<Number> answer) { ran += why(answer) == errc::disconnected; }));
+        service.reset();
+        REQUIRE(why(client.flush(patience)) != errc::timed_out);
+        CHECK(why(client.call(Double{1}, patience)) == errc::disconnected);
+    }
+    CHECK(ran == 1);
 }

@@ -406,7 +406,7 @@ TEST_CASE("what a socket didn't take goes out before the session that its servic
 TEST_CASE("a client that takes nothing any more is let go all the same, with a frame that is out in part", "[stall]") {
     Log<qbipc::EndReason> reasons;
     qbipc::ServiceOptions options;
-    options.limits.handshake = std::chrono::milliseconds(300);
+    options.limits.handshake = std::chrono::seconds(2);
     auto service = run<ShortSocket>(routes(qbipc::on_disconnect([&](auto& session) { reasons.add(session.reason()); }),
                                            on<Tell>([&](auto& session, const Tell& m) {
                                                ShortKernel::refuses = 1'000'000'000;

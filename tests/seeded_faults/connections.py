@@ -88,8 +88,8 @@ FAULTS = [
     Fault(
         "flush forgets what a socket didn't take",
         "detail/client_state.hpp",
-        "while (has_more_to_send()) {",
-        "while (requests.has_rest()) {",
+        "if (!has_more_to_send()) return {};",
+        "if (!requests.has_rest()) return {};",
         Cases("conformance/stalls.cpp", "flush waits for what a socket didn't take"),
     ),
     Fault(
@@ -354,8 +354,8 @@ FAULTS = [
     ),
     Fault(
         "a half without a timer hears of no deadline",
-        "detail/client_state.hpp",
-        "const bool deaf = party == Party::receiver && alarm < 0;",
+        "detail/announcer.hpp",
+        "const bool deaf = party == Party::receiver && !loop_;",
         "const bool deaf = false;",
         Cases("conformance/split.cpp", "where split finds no descriptor for a timer, functions end at their deadlines nevertheless"),
     ),

@@ -71,7 +71,7 @@ struct CountingKernel : ScratchKernel {
 };
 
 /// Time passes only when somebody sleeps, and then at once.
-struct VirtualTimeKernel : ScratchKernel {
+struct VirtualTimeKernel : CountingKernel {
     static inline Clock::duration passed{};
     static inline const Clock::time_point start = Clock::now();
     static inline timespec wall_start{};

@@ -2,6 +2,7 @@
 // detail/announcer.hpp: what a client tells the event loop that watches it, once there is one.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <qbipc/detail/calls.hpp>
 #include <qbipc/detail/loop_descriptor.hpp>
 #include <qbipc/time.hpp>
+#include <qbipc/transport.hpp>
 
 namespace qbipc::detail {
 
@@ -19,9 +21,6 @@ namespace qbipc::detail {
 template <class Kernel>
 class Announcer {
 public:
-    /// Where split() got no timer, a receiving half looks this often for what the other one would wake it for.
-    static constexpr auto look_again = std::chrono::milliseconds(50);
-
     /// For fd(), and for split(), which needs its timer, too. Errors: not_enough_memory, or what the kernel said.
     template <class Descriptors>
     std::error_code make(const Descriptors& watched) {
@@ -37,6 +36,13 @@ public:
     bool begun() const noexcept { return begun_; }
     int fd() const noexcept { return loop_->fd(); }
 
+    /// When a wait is to be cut short: for the deadline of a function, where there are functions that may run; and
+    /// every 50 ms for a receiving half that split() found no timer for, on which the other half would ring.
+    Clock::time_point next_look(Party party, const Calls* functions) const {
+        auto at = functions != nullptr && functions->has_functions() ? functions->nearest() : Clock::time_point::max();
+        const bool deaf = party == Party::receiver && !loop_;
+        return deaf ? std::min(at, Clock::now() + std::chrono::milliseconds(50)) : at;
+    }
     /// For waits that a deadline of the other half's is to end; -1 where there is none.
     int timer() const noexcept { return loop_ ? loop_->timer() : -1; }
     void quiet() noexcept { loop_->quiet(); }

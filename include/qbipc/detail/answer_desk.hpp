@@ -84,6 +84,8 @@ public:
     bool has_due() const noexcept { return !put_off_.empty() && may_run(); }
     /// So many that who starts more calls has to run them himself.
     bool crowded() const noexcept { return put_off_.size() >= Calls::most; }
+    /// So many, inside a function, that only its end makes room.
+    bool stuck() const noexcept { return running_ && put_off_.size() >= most_put_off; }
     /// Those that were put off up to now: each may bring on the next.
     void run_put_off() {
         for (std::size_t left = put_off_.size(); left != 0 && !put_off_.empty(); --left) {
@@ -95,6 +97,13 @@ public:
         }
     }
 
+    /// What is due runs: functions that were put off, or whose deadline has passed; and all, where nothing more will
+    /// come (`over`).
+    void run_due(std::error_code over) {
+        if (has_due()) run_put_off();
+        expire();
+        if (over) fail_all(over);
+    }
     /// Runs the functions whose deadline has passed.
     void expire() {
         if (!calls_.has_functions() || !may_run()) return;
@@ -105,15 +114,16 @@ public:
     /// Nothing more will come: runs all functions that wait; inside one of them, later.
     void fail_all(std::error_code error) {
         if (running_) return;
-        const ScopeFlag now(running_);
-        calls_.fail_all(error);
+        while (has_due()) run_put_off();
+        {
+            const ScopeFlag now(running_);
+            calls_.fail_all(error);
+        }
+        while (has_due()) run_put_off();  // what came in the waits of those
     }
 
     /// The connection has ended: the functions that still wait get what has come for them, or `disconnected`.
-    void end_all() {
-        while (has_due()) run_put_off();
-        fail_all(make_error_code(errc::disconnected));
-    }
+    void end_all() { fail_all(make_error_code(errc::disconnected)); }
     /// The same in a destructor, where what a function throws has nowhere to go. False: one threw, others may wait.
     bool end_quietly() noexcept {
         try {
@@ -139,6 +149,9 @@ public:
     std::uint64_t late() const noexcept { return late_; }
 
 private:
+    /// As many as may be out when there are as many already: only functions that start more get beyond.
+    static constexpr std::size_t most_put_off = 2 * Calls::most;
+
     struct PutOff {
         UniqueFunction<void(const Outcome&)> then;
         Header header;
@@ -184,19 +197,27 @@ private:
         if (has_due()) run_put_off();  // what came in its own waits
     }
 
-    /// Keeps the answer of a function that may not run now.
+    /// Keeps the answer of a function that may not run now. Where it can't, the function keeps its slot, to end there:
+    /// so neither are there more than so many.
     void put_off(CallSlot& slot, const ReceivedMessage& message) {
         const MessageRelease release(responses_, end_);
-        ++taken_;
-        if (crowded()) return calls_.fail_later(slot);  // it keeps its slot: there are only so many
-        try {
-            std::vector<std::byte> copy(message.size);
-            Memory::copy_in(copy.data(), message.payload, message.size);
-            put_off_.push_back({{}, message.header, std::move(copy)});
-        } catch (const std::bad_alloc&) {
-            return calls_.fail_later(slot);
+        bool kept = put_off_.size() < most_put_off;
+        if (kept) try {
+                std::vector<std::byte> copy(message.size);
+                Memory::copy_in(copy.data(), message.payload, message.size);
+                put_off_.push_back({{}, message.header, std::move(copy)});
+            } catch (const std::bad_alloc&) {
+                kept = false;
+            }
+        bool waited = false;
+        if (!kept) {
+            waited = calls_.fail_later(slot);
+        } else {
+            put_off_.back().then = calls_.take_waiting(slot);
+            waited = static_cast<bool>(put_off_.back().then);
+            if (!waited) put_off_.pop_back();  // the sending half has withdrawn it meanwhile
         }
-        put_off_.back().then = calls_.take_waiting(slot);
+        ++(waited ? taken_ : late_);
     }
 
     End& end_;

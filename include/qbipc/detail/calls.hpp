@@ -150,12 +150,16 @@ public:
         return slot.deadline.load(std::memory_order_relaxed) != CallSlot::no_function;
     }
     /// The answer of a slot with a function has come, but there is no memory to keep it until the function may run:
-    /// expire() tells it so.
-    void fail_later(CallSlot& slot) noexcept {
+    /// expire() tells it so. False: the call was withdrawn meanwhile.
+    bool fail_later(CallSlot& slot) noexcept {
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return false;
         slot.no_memory = true;
         const Clock::time_point now = Clock::now();
         slot.deadline.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+        slot.state.store(CallSlot::waiting, std::memory_order_release);  // nobody drops one with a function
         bring_forward(now);
+        return true;
     }
 
     /// The answer of a found slot has come, for its token. False: nobody wanted it any more.

@@ -23,7 +23,6 @@
 #include <qbipc/detail/waiting.hpp>
 #include <qbipc/outgoing.hpp>
 #include <qbipc/pending.hpp>
-#include <qbipc/statistics.hpp>
 #include <qbipc/transport.hpp>
 
 namespace qbipc::detail {
@@ -71,12 +70,11 @@ public:
     /// Gets out what waits in the outbox, and in a frame that is out in part.
     ErrorCode flush(TimeLimit limit) {
         const AtScopeEnd afterwards([this] { tell_of_rest(); });
-        while (has_more_to_send()) {
+        for (;;) {
             if (const ErrorCode error = push_on(); error && error != errc::lane_full) return error;
-            if (!has_more_to_send()) break;
+            if (!has_more_to_send()) return {};
             if (auto stop = wait_for_room(limit)) return stop;
         }
-        return {};
     }
 
     template <class M, class X>
@@ -99,7 +97,7 @@ public:
     /// The deadline covers the sending too: it waits for room.
     template <class X>
     ErrorCode start(const X& x, TimeLimit limit, UniqueFunction<void(const Outcome&)> then) {
-        if (!split && answers.crowded() && answers.has_due() && !answers.looking()) answers.run_put_off();
+        if (!split && answers.crowded() && !answers.looking()) run_due();
         CallSlot* slot = calls->open();
         bool again = false;
         for (Backoff backoff; slot == nullptr; slot = calls->open(), again = true)
@@ -114,15 +112,22 @@ public:
             if (calls->withdraw_function(*slot)) throw;
             return {};  // it has run, with its deadline's error
         }
-        if (error) {
-            // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
-            return calls->withdraw_function(*slot) ? error : ErrorCode();
-        }
+        // Its deadline may have come in the other half's thread: then it has run, and that was its one time.
+        if (error) return calls->withdraw_function(*slot) ? error : ErrorCode();
         announcer.bring_forward(deadline);  // the nearest of the calls may be one that is over already
         return {};
     }
 
     // ---- receiving
+
+    /// Runs the functions that are due, for who doesn't come to wait; the end may not have been heard of yet.
+    void run_due() {
+        const Announcing afterwards(*this);
+        end.quiet();
+        if (!distrusted()) (void)answers.take();
+        while (over() == errc::disconnected && !answers.take()) continue;  // all that came before
+        answers.run_due(find_out());
+    }
 
     /// Waits for the answer of a call without a slot and gives it to `use`, in place.
     template <class Use>
@@ -260,21 +265,18 @@ public:
 
 private:
     using Desk = AnswerDesk<End, Memory>;
-
     /// Events that one receive() gives: a publisher as fast as the client doesn't keep it for ever.
     static constexpr std::size_t most_at_once = 1024;
     /// How long the end of a connection may take where the service doesn't read what it was sent.
     static constexpr auto linger = std::chrono::seconds(1);
 
     bool occupied() const noexcept { return dispatching_ || answers.running() || answers.looking(); }
-    /// In a child that was forked inside a function it is the fork that counts.
-    errc why_not_here() const {
+    errc why_not_here() const {  // in a child that was forked inside a function it is the fork that counts
         return end.ended() == errc::used_after_fork ? errc::used_after_fork : errc::would_recurse;
     }
 
     ErrorCode sent(ErrorCode error) {
-        if (!error) [[likely]]
-            ++requests_sent;
+        requests_sent += error ? 0u : 1u;
         if (end.sent_in_part()) [[unlikely]]
             tell_of_rest();
         return error;
@@ -364,7 +366,7 @@ private:
         if ((split || again) && limit.deadline().passed()) return errc::timed_out;
         if (!split) {
             const Announcing afterwards(*this);
-            if (answers.looking()) return errc::would_recurse;  // only answers make a slot vacant
+            if (answers.looking() || answers.stuck()) return errc::would_recurse;  // only answers make a slot vacant
             const ScopeFlag now(answers.sending());
             const std::uint64_t before = answers.taken() + answers.late();
             (void)answers.take();
@@ -378,19 +380,17 @@ private:
     /// One wait, cut short by the deadline of a function: that isn't the caller's timed_out.
     ErrorCode wait(Interest interest, Party party, TimeLimit& limit) {
         const int alarm = party == Party::receiver ? announcer.timer() : -1;
-        const bool deaf = party == Party::receiver && alarm < 0;
-        if ((!calls->has_functions() && !deaf) || answers.running()) [[likely]] {
+        const auto look = announcer.next_look(party, answers.running() ? nullptr : calls.get());
+        if (look == Clock::time_point::max()) [[likely]] {
             const auto error = ErrorCode(end.wait(interest, party, limit, alarm));
             if (alarm >= 0) announcer.quiet();  // or the next wait would end at once
             return error;
         }
-        auto nearest = calls->nearest();
-        if (deaf) nearest = std::min(nearest, Clock::now() + announcer.look_again);
-        TimeLimit nearer = std::min(limit.deadline().at(), nearest);
+        TimeLimit nearer = std::min(limit.deadline().at(), look);
         const auto error = ErrorCode(end.wait(interest, party, nearer, alarm));
         if (alarm >= 0) announcer.quiet();
         answers.expire();
-        return error == errc::timed_out && nearest < limit.deadline().at() ? ErrorCode() : error;
+        return error == errc::timed_out && look < limit.deadline().at() ? ErrorCode() : error;
     }
 
     bool dispatching_ = false;  ///< events are given to their functions
