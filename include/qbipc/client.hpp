@@ -32,8 +32,8 @@ namespace qbipc {
 /// `disconnected`. A function that was given to start() runs in dispatch(), receive(), wait() or call(), at the first
 /// of them after its answer, its deadline or the service's death; it may call() but neither dispatch() nor receive().
 /// They run one at a time: what becomes due while one of them waits runs after it. It never runs inside send() and
-/// flush(), which may wait in the middle of a message; inside a start() with a function only where more than 4,096 wait
-/// to be run. What it throws leaves the function that ran it, and is lost where that is a destructor.
+/// flush(), which may wait in the middle of a message; inside a start() with a function only where 4,096 or more
+/// wait to be run. What it throws leaves the function that ran it, and is lost where that is a destructor.
 /// Functions for events never run inside call() and wait(). Everything that returns an error may, besides those it
 /// lists, return std::errc::not_enough_memory: nothing was sent then, or the answer is lost, and the client goes on;
 /// where a large message could not be put together, the connection ends, for what follows it could not be told apart.
@@ -177,7 +177,8 @@ public:
 
     /// Sends a call whose answer is given to `then(Result<Received<Reply>>)`, exactly once: by `limit`, which covers
     /// room and answer, with timed_out at the latest. Blocking: while there is no room. Errors: as send(x, limit);
-    /// would_recurse (inside another such function, which has started thousands already). `then` doesn't run where
+    /// would_recurse (inside another such function that has started thousands, or one that looks at an answer
+    /// while 4,096 calls are out). `then` doesn't run where
     /// start() gives an error.
     template <class X, class Then>
     [[nodiscard]] Result<void> start(X&& x, TimeLimit limit, Then&& then) try {
@@ -274,7 +275,7 @@ private:
             return errc::would_recurse;
         const std::uint32_t correlation = state_->calls->issue();
         if (auto error = state_->send(x, Kind::call, correlation, limit)) [[unlikely]] {
-            state_->run_due();
+            state_->run_due(error);
             return error;
         }
         return state_->await_answer(correlation, limit, use);

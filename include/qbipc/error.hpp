@@ -35,7 +35,8 @@ enum class errc : std::int32_t {
     descriptors_refused,  ///< the kernel or a security module took the descriptors (std::errc::operation_not_permitted)
     too_many_sessions,    ///< the service's limit, in all or for this user (std::errc::connection_refused)
     busy,                 ///< too many half-open connections; try again (std::errc::device_or_resource_busy)
-    would_recurse,        ///< dispatch() or receive() inside a handler (std::errc::resource_deadlock_would_occur)
+    would_recurse,        ///< dispatch() or receive() inside a handler, or a start() that waits for that one to end
+                          ///< (std::errc::resource_deadlock_would_occur)
     used_after_fork,      ///< a forked child used its parent's connection (std::errc::operation_not_permitted)
     bad_name,             ///< a name that is empty, begins with a dot, or has '/' or NUL (std::errc::invalid_argument)
     name_too_long,        ///< a name over 90 bytes, or a path over 107 (std::errc::filename_too_long)

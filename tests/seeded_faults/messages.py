@@ -190,8 +190,8 @@ FAULTS = [
     Fault(
         "the connection's end runs functions inside of each other",
         "detail/answer_desk.hpp",
-        "if (running_) return;\n        while",
-        "while",
+        "if (running_ || forked()) return;\n        while",
+        "if (forked()) return;\n        while",
         Cases("conformance/functions.cpp", "functions that wait for calls run one at a time, whatever comes meanwhile"),
     ),
     Fault(
@@ -214,5 +214,12 @@ FAULTS = [
         "while (find(static_cast<std::uint32_t>(next)) != nullptr) ++next;",
         "(void)0;",
         Cases("detail/calls.cpp", "the number of a call that waits isn't given to another, when the numbers have begun again"),
+    ),
+    Fault(
+        "a child runs its parent's functions",
+        "detail/answer_desk.hpp",
+        "if (running_ || forked()) return;",
+        "if (running_) return;",
+        Cases("conformance/functions.cpp", "a forked child runs none of its parent's functions"),
     ),
 ]

@@ -81,11 +81,13 @@ public:
     CallWaiters& waiters() noexcept { return waiters_; }
 
     /// There are functions whose answer came while none could run, and now they may.
-    bool has_due() const noexcept { return !put_off_.empty() && may_run(); }
-    /// So many that who starts more calls has to run them himself.
-    bool crowded() const noexcept { return put_off_.size() >= Calls::most; }
+    bool has_due() const noexcept { return !put_off_.empty() && may_run() && !forked(); }
+    /// So many functions are due that who starts more calls has to run them himself.
+    bool crowded() const noexcept { return put_off_.size() + calls_.failed() >= Calls::most; }
     /// So many, inside a function, that only its end makes room.
-    bool stuck() const noexcept { return running_ && put_off_.size() >= most_put_off; }
+    bool stuck() const noexcept {
+        return running_ && (put_off_.size() >= most_put_off || calls_.failed() >= Calls::most);
+    }
     /// Those that were put off up to now: each may bring on the next.
     void run_put_off() {
         for (std::size_t left = put_off_.size(); left != 0 && !put_off_.empty(); --left) {
@@ -106,14 +108,14 @@ public:
     }
     /// Runs the functions whose deadline has passed.
     void expire() {
-        if (!calls_.has_functions() || !may_run()) return;
+        if (!calls_.has_functions() || !may_run() || forked()) return;
         const ScopeFlag now(running_);
         calls_.expire(Clock::now());
     }
 
     /// Nothing more will come: runs all functions that wait; inside one of them, later.
     void fail_all(std::error_code error) {
-        if (running_) return;
+        if (running_ || forked()) return;
         while (has_due()) run_put_off();
         {
             const ScopeFlag now(running_);
@@ -161,6 +163,8 @@ private:
     /// Functions run one at a time. Nested, in the waits of one another, each could bring on the next: as deep as there
     /// are calls, or deeper. Nor do they run while a message is being sent: what they send would get into it.
     bool may_run() const noexcept { return !running_ && !sending_; }
+    /// In a child all functions are the parent's.
+    bool forked() const noexcept { return end_.ended() == errc::used_after_fork; }
 
     /// An answer that isn't the innermost call's: to an outer call, into its slot, to its function, or away.
     void complete(const ReceivedMessage& message) {

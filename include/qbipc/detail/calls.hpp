@@ -137,9 +137,7 @@ public:
     /// The answer of a found slot has come, and a function waits for it: the function, which is the caller's to run.
     /// The slot is free then. Null: no function waits.
     UniqueFunction<void(const Outcome&)> take_waiting(CallSlot& slot) noexcept {
-        if (slot.state.load(std::memory_order_acquire) != CallSlot::waiting || !has_function(slot)) return {};
-        std::uint32_t expected = CallSlot::waiting;
-        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return {};
+        if (!has_function(slot) || !claim(slot)) return {};
         auto then = take_function(slot);
         slot.state.store(CallSlot::vacant, std::memory_order_release);
         return then;
@@ -152,9 +150,9 @@ public:
     /// The answer of a slot with a function has come, but there is no memory to keep it until the function may run:
     /// expire() tells it so. False: the call was withdrawn meanwhile.
     bool fail_later(CallSlot& slot) noexcept {
-        std::uint32_t expected = CallSlot::waiting;
-        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return false;
+        if (!claim(slot)) return false;
         slot.no_memory = true;
+        failed_.fetch_add(1, std::memory_order_relaxed);
         const Clock::time_point now = Clock::now();
         slot.deadline.store(now.time_since_epoch().count(), std::memory_order_relaxed);
         slot.state.store(CallSlot::waiting, std::memory_order_release);  // nobody drops one with a function
@@ -206,6 +204,8 @@ public:
     /// When expire() has something to do next. Threads: any.
     Clock::time_point nearest() const noexcept { return Clock::time_point(Clock::duration(nearest_.load())); }
     bool has_functions() const noexcept { return functions_.load(std::memory_order_relaxed) != 0; }
+    /// Slots that fail_later() has seen, and expire() hasn't yet. Nothing else makes them vacant.
+    std::size_t failed() const noexcept { return failed_.load(std::memory_order_relaxed); }
 
     // ---- the token's thread
 
@@ -246,22 +246,31 @@ private:
         return at < now;
     }
 
+    /// Takes a slot where a function waits. False: none does; the slot may have become another call's meanwhile.
+    bool claim(CallSlot& slot) noexcept {
+        std::uint32_t expected = CallSlot::waiting;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return false;
+        if (has_function(slot)) return true;
+        hand_back(slot);
+        return false;
+    }
+    void hand_back(CallSlot& slot) noexcept {
+        std::uint32_t expected = CallSlot::filling;
+        if (!slot.state.compare_exchange_strong(expected, CallSlot::waiting, std::memory_order_acq_rel))
+            vacate(slot);  // dropped meanwhile
+    }
+
     UniqueFunction<void(const Outcome&)> take_function(CallSlot& slot) noexcept {
         functions_.fetch_sub(1, std::memory_order_relaxed);
+        if (slot.no_memory) failed_.fetch_sub(1, std::memory_order_relaxed);
         return std::move(slot.then);
     }
 
     /// The slot is free at once: a late answer finds another correlation there, or none, and is dropped. Where it has
     /// become another call's meanwhile, which isn't over by `now`, nothing happens.
     void end(CallSlot& slot, std::error_code error, Clock::time_point now = Clock::time_point::max()) {
-        std::uint32_t expected = CallSlot::waiting;
-        if (!slot.state.compare_exchange_strong(expected, CallSlot::filling, std::memory_order_acq_rel)) return;
-        if (!has_function(slot) || slot.deadline.load(std::memory_order_relaxed) > now.time_since_epoch().count()) {
-            expected = CallSlot::filling;
-            if (!slot.state.compare_exchange_strong(expected, CallSlot::waiting, std::memory_order_acq_rel))
-                vacate(slot);  // dropped meanwhile
-            return;
-        }
+        if (!claim(slot)) return;
+        if (slot.deadline.load(std::memory_order_relaxed) > now.time_since_epoch().count()) return hand_back(slot);
         auto then = take_function(slot);
         if (slot.no_memory) error = std::make_error_code(std::errc::not_enough_memory);
         slot.state.store(CallSlot::vacant, std::memory_order_release);
@@ -280,6 +289,7 @@ private:
 
     std::atomic<std::uint64_t> issued_;        ///< as many calls were made; a number is the lower half
     std::atomic<std::uint32_t> functions_{0};  ///< slots that wait with a function
+    std::atomic<std::uint32_t> failed_{0};     ///< of them, those whose answer came and could not be kept
     std::atomic<Clock::rep> nearest_{never};
     std::array<std::atomic<Chunk*>, most / chunk_size> chunks_{};
 };

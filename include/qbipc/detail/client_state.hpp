@@ -120,12 +120,11 @@ public:
 
     // ---- receiving
 
-    /// Runs the functions that are due, for who doesn't come to wait; the end may not have been heard of yet.
-    void run_due() {
+    /// Runs the functions that are due, for who doesn't come to wait: he couldn't send, perhaps.
+    void run_due(ErrorCode why = {}) {
         const Announcing afterwards(*this);
         end.quiet();
-        if (!distrusted()) (void)answers.take();
-        while (over() == errc::disconnected && !answers.take()) continue;  // all that came before
+        while (why == errc::disconnected && !distrusted() && !answers.take()) continue;  // all that came before the end
         answers.run_due(find_out());
     }
 
@@ -371,7 +370,7 @@ private:
             const std::uint64_t before = answers.taken() + answers.late();
             (void)answers.take();
             if (answers.taken() + answers.late() != before) return {};
-            return wait_while_sending({}, limit);
+            return ErrorCode(end.wait(Interest{Lane::responses, {}}, Party::whole, limit, -1));
         }
         pause_until<KernelOf<T>>(limit.deadline(), backoff.next());
         return {};
