@@ -432,8 +432,9 @@ TEST_CASE("many small calls leave a session's memory small", "[process]") {
     constexpr long long window = 64 << 10, header = 2 * 4096;
     INFO(bytes);
     CHECK(bytes > 0);
-    // Two windows for each lane that was used, and the first 4 KiB of the one that wasn't.
-    CHECK(bytes <= 2 * 2 * window + (4 << 10) + 2 * header);
+    // A few windows for each lane that was used, and the first 4 KiB of the one that wasn't: a lane goes on by a window
+    // where its reader is kept from the processor just before it has taken the last frame of one.
+    CHECK(bytes <= 2 * 4 * window + (4 << 10) + 2 * header);
 }
 
 TEMPLATE_LIST_TEST_CASE("services in several threads share one address", "[process]", Transports) {
