@@ -344,12 +344,12 @@ private:
     ErrorCode wait_for_room(TimeLimit& limit) {
         if (auto error = split ? end.ended() : find_out()) return error;
         if (split) return ErrorCode(end.wait(Interest{{}, Lane::requests}, Party::sender, limit, -1));
-        return wait_while_sending(Lane::requests, limit);
+        return wait_while_sending(limit);
     }
 
-    ErrorCode wait_while_sending(LaneSet room, TimeLimit& limit) {
+    ErrorCode wait_while_sending(TimeLimit& limit) {
         const Announcing afterwards(*this);
-        Interest interest{{}, room};
+        Interest interest{{}, Lane::requests};
         if (!answers.looking()) {
             const ScopeFlag now(answers.sending());
             if (!answers.take_in_time(limit)) return errc::timed_out;

@@ -73,7 +73,7 @@ public:
         }
         if (heard.ack) {
             take_ack();
-            if (!established_) return leave();
+            if (standing_.has_ended()) return leave();
         }
         if (heard.bells) bells_.drained();
         if (heard.bye) standing_.heard_bye();
