@@ -180,8 +180,8 @@ TEMPLATE_LIST_TEST_CASE("silent visitors hold their places only for a time, and 
     for (int i = 0; i < 64; ++i) {
         silent.push_back(RawPeer::connect(service.name));
         REQUIRE(silent.back());
-        if (i % 2 == 1) REQUIRE(silent.back().send_byte(0x71));  // one byte of hello is as good as none
-        if (i % 8 == 7) REQUIRE(silent.back().send(std::array<std::byte, 200>{}));
+        if (i % 2 == 1) (void)silent.back().send_byte(0x71);  // one byte of hello is as good as none
+        if (i % 8 == 7) (void)silent.back().send(std::array<std::byte, 200>{});
     }
     auto client = Client<TestType>::connect(service.name, patience);
     REQUIRE(client);
@@ -196,6 +196,50 @@ TEMPLATE_LIST_TEST_CASE("silent visitors hold their places only for a time, and 
     client->disconnect();
     CHECK(service.comes_to("sessions", 0));
     CHECK(service.status()["fds"] == before.at("fds"));
+}
+
+TEMPLATE_LIST_TEST_CASE("who took a step of his handshake in time isn't refused where the service is late", "[process]",
+                        Transports) {
+    const auto name = unique_name();
+    ServiceOptions options;
+    options.limits.handshake = 2s;
+    options.limits.half_open = options.limits.half_open_per_user = 300;
+    auto service = listen<TestType>(name, routes(on<Clear>([](const Clear&) {})), same_user_or_root, options);
+    REQUIRE(service);
+    const auto turn_until = [&](auto&& done) {
+        return eventually([&] {
+            REQUIRE(service->dispatch());
+            return done(service->statistics());
+        });
+    };
+    Speaker speaker;
+    speaker.transport = id_of<TestType>();
+    const auto is_admitted = [&](RawPeer& visitor) { return visitor.read_reply(speaker).has_value(); };
+
+    // More than are heard of at once.
+    std::vector<RawPeer> confirming, speaking, silent;
+    for (auto* const visitors : {&confirming, &speaking, &silent})
+        for (int i = 0; i < 80; ++i) REQUIRE(visitors->emplace_back(RawPeer::connect(name)));
+    for (auto& visitor : confirming) REQUIRE(visitor.say_hello(id_of<TestType>()));
+    REQUIRE(turn_until([](const auto& now) { return now.half_open == 240; }));
+    REQUIRE(turn_until([&](const auto&) { return confirming.back().readable(0ms); }));
+    for (auto& visitor : confirming) REQUIRE(is_admitted(visitor));
+
+    for (auto& visitor : confirming) REQUIRE(visitor.send_byte(1));
+    for (auto& visitor : speaking) REQUIRE(visitor.say_hello(id_of<TestType>()));
+    std::this_thread::sleep_for(options.limits.handshake + 100ms);
+
+    REQUIRE(turn_until([](const auto& now) { return now.half_open == 80; }));
+    CHECK(service->statistics().sessions == 80);
+    REQUIRE(turn_until([&](const auto&) { return speaking.back().readable(0ms); }));
+    for (auto& visitor : speaking) {
+        CHECK(is_admitted(visitor));
+        CHECK(visitor.send_byte(1));
+    }
+    REQUIRE(turn_until([](const auto& now) { return now.half_open == 0; }));
+    CHECK(service->statistics().sessions == 160);
+    CHECK(service->statistics().accepted == 160);
+    for (auto& visitor : silent) CHECK(error_of(visitor.read_reply(speaker)) == errc::timed_out);
 }
 
 TEMPLATE_LIST_TEST_CASE("one who never confirms is not a session, and is dropped in time", "[process]", Transports) {

@@ -107,9 +107,30 @@ FAULTS = [
     Fault(
         "who had to wait for his turn at the door is forgotten",
         "detail/reception.hpp",
-        "        turn_.alarm(share_.due());\n",
-        "",
+        "        listen(epoll, false);\n        turn_.alarm(share_.due());\n",
+        "        listen(epoll, false);\n",
         Cases("process/floods.cpp", "beside a busy session all are let in", helpers=("peer",), others=("crowd", "victim"), root=True),
+    ),
+    Fault(
+        "who spoke in time is refused because the service is late",
+        "detail/reception.hpp",
+        "} else if (*heard) {",
+        "} else if (false) {",
+        Cases("process/strangers.cpp", "who took a step of his handshake in time isn't refused where the service is late", helpers=("peer",)),
+    ),
+    Fault(
+        "who spoke in time isn't seen to any more",
+        "detail/reception.hpp",
+        "                guest->called = true;\n",
+        "",
+        Cases("process/strangers.cpp", "who took a step of his handshake in time isn't refused where the service is late", helpers=("peer",)),
+    ),
+    Fault(
+        "an ack that came in time isn't heard because the service is late",
+        "detail/connection.hpp",
+        "if (!lingering) end.drain();",
+        "",
+        Cases("process/strangers.cpp", "who took a step of his handshake in time isn't refused where the service is late", helpers=("peer",)),
     ),
     Fault(
         "who waits for his turn at the door keeps the loop awake",

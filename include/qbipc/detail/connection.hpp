@@ -68,8 +68,8 @@ public:
     using End = typename T::ServiceEnd;
     using Memory = MemoryOf<T>;
 
-    Connection(ConnectionOwner<T>& of, End service_end, SessionId number, uid_t user, Clock::time_point came)
-        : end(std::move(service_end)), id(number), uid(user), since(came), owner_(of), limits_(of.limits()) {
+    Connection(ConnectionOwner<T>& of, End service_end, SessionId number, uid_t user)
+        : end(std::move(service_end)), id(number), uid(user), owner_(of), limits_(of.limits()) {
         counters.connected_since = std::chrono::system_clock::now();
     }
     Connection(const Connection&) = delete;
@@ -201,8 +201,11 @@ public:
         return !responses.has_rest() && counters.calls_waiting < limits_.unanswered;
     }
 
-    /// Ends now, whatever waits: or it would linger again.
-    void give_up() {
+    /// Of its handshake, or for what it still had to say: it ends now, whatever waits, or it would linger again. An ack
+    /// that came in time opens it, though, however late it is heard.
+    void time_is_over() {
+        if (!lingering) end.drain();
+        if (!lingering && end.established()) return;
         given_up_ = true;
         responses.discard();
         events.discard();
@@ -274,7 +277,7 @@ public:
     void* data = nullptr;                      ///< the private data, of the selector's whole type
     const uid_t uid;                           ///< under whom it is counted
     std::size_t index = 0;                     ///< its place among the sessions
-    Clock::time_point since;                   ///< when it came in, or began to linger
+    Clock::time_point since = Clock::now();    ///< when it was let in, or began to linger
     EndReason reason = EndReason::none;
     bool opened = false;         ///< the handshake is complete: on_connect has run
     bool lingering = false;      ///< ended by us; what is in the outboxes still goes out

@@ -85,17 +85,29 @@ public:
         turn_.alarm(share_.due());
     }
 
-    /// Refuses who has been here too long: `expired(since)`. Who is gone stays in memory until forget_gone(): an epoll
-    /// batch may name him.
+    /// Refuses who has been here too long, `expired(since)`, without saying what he wants. Who has said it in time
+    /// waits for his turn: it is the service that is late, which may have stood still for longer than all have. Who is
+    /// gone stays in memory until forget_gone(): an epoll batch may name him.
     template <class Expired>
     void expire(Expired&& expired) {
-        for (auto& guest : guests_)
-            if (!guest->gone && expired(guest->since)) refuse(*guest, make_error_code(errc::timed_out));
+        for (auto& guest : guests_) {
+            if (guest->gone || !expired(guest->since)) continue;
+            const auto heard = guest->visitor.hello();
+            if (!heard) {
+                dismiss(*guest);  // he was told why
+            } else if (*heard) {
+                guest->called = true;
+                turn_.alarm(share_.due());
+            } else {
+                refuse(*guest, make_error_code(errc::timed_out));
+            }
+        }
     }
-    /// Since when the oldest of the visitors has been here.
+    /// Since when the oldest of those visitors has been here who don't just wait for their turn.
     std::optional<Clock::time_point> oldest() const {
-        if (guests_.empty()) return {};
-        return guests_.front()->since;  // they stand in the order of their coming
+        for (const auto& guest : guests_)  // they stand in the order of their coming
+            if (!guest->called) return guest->since;
+        return {};
     }
     void forget_gone() {
         std::erase_if(guests_, [](const auto& guest) { return guest->gone; });
@@ -156,7 +168,7 @@ private:
     }
 
     /// A guest was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data
-    /// or refuses, and `hooks.admitted(end, data, uid, since)` takes the half-open end over; false: it couldn't.
+    /// or refuses, and `hooks.admitted(end, data, uid)` takes the half-open end over; false: it couldn't.
     template <class Hooks>
     void advance(Hooks& hooks, Guest& guest) {
         if (guest.gone) return;
@@ -169,7 +181,7 @@ private:
         bool admitted = false;
         try {
             auto end = guest.visitor.admit(options_);  // an error: he was told, likewise
-            admitted = end && hooks.admitted(std::move(*end), std::move(*data), guest.uid, guest.since);
+            admitted = end && hooks.admitted(std::move(*end), std::move(*data), guest.uid);
         } catch (const std::bad_alloc&) {  // one who was let in already finds that it is over
             guest.visitor.refuse(std::make_error_code(std::errc::not_enough_memory));
         }

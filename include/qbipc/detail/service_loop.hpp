@@ -200,13 +200,13 @@ private:
         std::error_code check(const Credentials& who) { return hooks.check(who); }
         auto accept(const Credentials& who) { return hooks.accept(who); }
         template <class Data>
-        bool admitted(typename T::ServiceEnd end, Data data, uid_t uid, Clock::time_point since) {
+        bool admitted(typename T::ServiceEnd end, Data data, uid_t uid) {
             // A session has its place in every list from the start: nothing on its way can fail for want of one.
             const std::size_t sessions = loop.connections_.size() + 1;
             make_room(loop.connections_, sessions);
             loop.ready_.make_room(sessions);
             loop.departures_.make_room(sessions);
-            auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++, uid, since);
+            auto connection = std::make_unique<Connection<T>>(loop, std::move(end), loop.next_id_++, uid);
             auto& admission = loop.reception_.admission();
             connection->charge_to(admission.account(uid), admission.lanes(uid), loop.spare_);
             if (!connection->end.attach(loop.epoll_.get(), reinterpret_cast<std::uint64_t>(connection.get())))
@@ -215,7 +215,7 @@ private:
             connection->index = loop.connections_.size();
             loop.connections_.push_back(std::move(connection));
             loop.ready_.add(*loop.connections_.back());
-            loop.timer_.watch(since);
+            loop.timer_.watch(loop.connections_.back()->since);
             return true;
         }
     };
@@ -229,7 +229,7 @@ private:
         for (auto& connection : connections_) {
             if (connection->opened && !connection->lingering) continue;
             if (timer_.is_over(connection->since, now)) {
-                connection->give_up();
+                connection->time_is_over();
                 ready_.add(*connection);
             } else {
                 timer_.watch(connection->since);
