@@ -74,14 +74,14 @@ concept TransportEnd =
 /// - `wait(interest, party, limit, alarm)`: returns when something of the interest may be there (spurious returns are
 ///   allowed), when the connection has ended (no error: ended() tells), when descriptor `alarm` is readable (-1: none),
 ///   or with timed_out. Spins, blocks or learns as its wait strategy says.
-/// - `descriptors()`: a range of ints that a loop watches for reading, the same for life; they become readable after
-/// arm().
+/// - `descriptors()`: a range of ints that a loop watches for reading, the same for life, or -errno where one can't be
+///   had; they become readable after arm().
 /// - `quiet()`: drains the loop's bells, takes the flags down, and notices the end, also where nothing was armed.
 ///   `arm(interest)`: puts them up; false if something of the interest is there already, or the connection has ended:
 ///   then don't sleep.
-/// - `sent_in_part()`: whether the last frame committed isn't all out, and goes on with the next wait() or quiet(): a
-/// loop
-///   is told by arm() when. The sending thread's.
+/// - `sent_in_part()`: whether the last frame committed isn't all out, and goes on with the next wait() or quiet():
+/// arm()
+///   has a loop told when. The sending thread's.
 /// - `alive()`: asks the kernel now.
 template <class E>
 concept TransportClientEnd = TransportEnd<E> && requires(E end, Interest interest, Party party, TimeLimit limit) {

@@ -31,6 +31,7 @@ public:
         const auto guard = ForkGuard::here<Kernel>();
         if (!guard) return fail(guard.error());
         const auto add = [&](int fd) {
+            if (fd < 0) return fd;  // -errno
             epoll_event event{EPOLLIN, {.fd = fd}};
             return Kernel::epoll_ctl(epoll->get(), EPOLL_CTL_ADD, fd, &event);
         };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -58,13 +59,13 @@ public:
     std::array<int, 1> descriptors() noexcept {
         if (!watch_ && !standing_.closed()) {
             Descriptor watch(Kernel::epoll_create1(EPOLL_CLOEXEC));
-            if (watch && control(watch, EPOLL_CTL_ADD, call_, EPOLLIN) >= 0 &&
-                control(watch, EPOLL_CTL_ADD, event_, EPOLLIN) >= 0) {
-                watch_ = std::move(watch);
-                call_events_ = event_events_ = EPOLLIN;
-            }
+            if (!watch) return {watch.get()};  // -errno
+            for (const auto* const socket : {&call_, &event_})
+                if (const int error = control(watch, EPOLL_CTL_ADD, *socket, EPOLLIN); error < 0) return {error};
+            watch_ = std::move(watch);
+            call_events_ = event_events_ = EPOLLIN;
         }
-        return {watch_.get()};
+        return {watch_ ? watch_.get() : -ENOTCONN};
     }
 
     /// There are no bells: what the sockets hold is taken by peek(), which has to ask them now. An edge-triggered loop
