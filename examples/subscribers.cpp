@@ -101,6 +101,8 @@ int ask(const qbipc::Address& address) {
     // A subscriber with a short lane that doesn't look: it is sent what its lane takes, and then let go.
     auto slow = subscriber(9, {.lane_size = 64 << 10});
     for (int i = 0; i < 5000; ++i) qbipc::or_exit(trader.send(Trade{3, 9}, 30s), "trade");
+    // Answered behind all the trades: the service has found by now that this one doesn't keep up.
+    qbipc::or_exit(trader.call(Subscribe{0}, 30s), "subscribe");
     std::size_t prices = 0;
     auto counting =
         qbipc::routes(qbipc::on<Price>([&](const Price&) { ++prices; }), qbipc::on<Open>([](const Open&) {}));

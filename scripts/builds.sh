@@ -81,7 +81,7 @@ run_tests() {
         return 0
     fi
     rm -f "$folder"/meson-logs/testlog*.json "$folder"/meson-logs/cases-*.txt
-    "${test_wrapper[@]}" meson test -C "$folder" --no-rebuild --num-processes "$jobs" --print-errorlogs "$@" </dev/null |
+    "${test_wrapper[@]}" meson test -C "$folder" --no-rebuild --num-processes "$jobs" --print-errorlogs --timeout-multiplier 3 "$@" </dev/null |
         grep -vE '^ninja: |^$|^(Expected Fail|Unexpected Pass|Skipped|Full log)' || true
     python3 scripts/count_tests.py "$folder" >>"$counts"
 }

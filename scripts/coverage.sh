@@ -16,7 +16,7 @@ build $folder tests/test-unit "${fuzzed[@]/#/tests/fuzz/fuzz-}" "${faults[@]/#/t
 find $folder -name '*.gcda' -delete
 
 run() { # PROGRAM [ARGUMENTS...]
-    timeout --kill-after=10 300 "$folder/tests/$@" </dev/null >$folder/run.log 2>&1 && return
+    timeout --kill-after=10 1800 "$folder/tests/$@" </dev/null >$folder/run.log 2>&1 && return
     echo "FAILED: $1" >&2
     tail -n 20 $folder/run.log >&2
     exit 1

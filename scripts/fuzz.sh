@@ -52,7 +52,7 @@ run_target() {
     [ -z "$runs" ] || budget=(-runs="$runs")
     mkdir -p "$folder.corpus" "$folder.found"
     local status=0
-    "$folder" "${budget[@]}" -seed="$seed" -max_len=256 -timeout=2 -rss_limit_mb=512 -print_final_stats=1 "${quickly[@]}" \
+    "$folder" "${budget[@]}" -seed="$seed" -max_len=256 -timeout=60 -rss_limit_mb=512 -print_final_stats=1 "${quickly[@]}" \
         -artifact_prefix="$folder.found/" "$folder.corpus" "tests/fuzz/corpus/$1" >"$folder.log" 2>&1 || status=$?
     echo "$status" >"$folder.status"
 }

@@ -38,8 +38,8 @@ run() {
     }
 }
 
-limit=600
-case " ${words[*]-} " in *" --full "*) limit=7200 ;; esac
+limit=3600
+case " ${words[*]-} " in *" --full "*) limit=21600 ;; esac
 failed=0
 mkdir -p build
 : >build/torture-lines

@@ -14,6 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto patience = 10s;
+
 int say_why(const char* doing, std::error_code why) {
     const char* kind = why == qbipc::errc::disconnected ? "disconnected: " : "";
     std::fprintf(stderr, "sysmon: %s: %s%s\n", doing, kind, why.message().c_str());
@@ -22,7 +24,7 @@ int say_why(const char* doing, std::error_code why) {
 
 template <class Transport>
 qbipc::Client<Transport> connect(const Where& where) {
-    return qbipc::or_exit(qbipc::Client<Transport>::connect(where.name, 2s), "sysmon: connect");
+    return qbipc::or_exit(qbipc::Client<Transport>::connect(where.name, patience), "sysmon: connect");
 }
 
 /// Calls `program` with a client over the transport that was chosen.
@@ -40,7 +42,7 @@ int with_client(const Where& where, Program program) {
 
 int snapshot(const Where& where) {
     return with_client(where, [](auto& client) {
-        const auto machine = client.call(Snapshot{}, 2s);
+        const auto machine = client.call(Snapshot{}, patience);
         if (!machine) return say_why("snapshot", machine.error());
         print_machine((*machine)->load, machine->tail());
         return 0;
@@ -49,7 +51,7 @@ int snapshot(const Where& where) {
 
 int process(const Where& where, std::int32_t pid) {
     return with_client(where, [pid](auto& client) {
-        const auto found = client.call(Process{pid}, 2s);
+        const auto found = client.call(Process{pid}, patience);
         if (!found) return say_why("process", found.error());
         auto tail = found->tail();
         const auto command = tail.take((*found)->command_size);  // checked: the service wrote this size
@@ -61,7 +63,7 @@ int process(const Where& where, std::int32_t pid) {
 
 int renice(const Where& where, std::int32_t pid, std::int32_t nice) {
     return with_client(where, [pid, nice](auto& client) {
-        const auto done = client.call(Renice{pid, nice}, 2s);
+        const auto done = client.call(Renice{pid, nice}, patience);
         if (!done) return say_why("renice", done.error());
         std::printf("process %d: nice %d, was %d\n", pid, done->after, done->before);
         return 0;
@@ -83,7 +85,8 @@ int watch(const Where& where, const Watch& how) {
             std::fflush(stdout);
         }));
 
-        if (const auto sent = client.send(SetInterval{how.interval}, 2s); !sent) return say_why("watch", sent.error());
+        if (const auto sent = client.send(SetInterval{how.interval}, patience); !sent)
+            return say_why("watch", sent.error());
         while (how.count == 0 || shown < how.count)
             if (const auto got = client.receive(events, qbipc::forever); !got) return say_why("watch", got.error());
         return 0;

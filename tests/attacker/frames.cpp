@@ -259,11 +259,12 @@ const std::vector<Move> frame_moves = {
      [](Battle& battle) {
          auto client = HostileClient::inside(battle.shm);
          client.settled();
-         std::atomic<u64> place{client.requests.at};
+         std::atomic<u64> place{client.requests.at + client.requests.head % lane};
          std::jthread flipping([&](std::stop_token stop) {
+             // Not to the end: one that is held up must not write over what a later lap has there, a header.
              for (char letter = 'a'; !stop.stop_requested();
                   letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1))
-                 std::memset(client.own.data() + place + 16, letter, 4000);
+                 std::memset(client.own.data() + place + 16, letter, 3900);
          });
          for (int i = 0; i < 500; ++i) {
              if (client.requests.head % lane + 8192 > lane) {

@@ -106,7 +106,7 @@ const std::vector<Move> handshake_moves = {
              const auto start = std::chrono::steady_clock::now();
              HostileClient client(fortress);
              while (put_byte(client.c.get(), 'q') == 1 && std::chrono::steady_clock::now() - start < 60s)
-                 if (readable(client.c.get(), 20ms)) break;
+                 if (readable(client.c.get(), Fortress::handshake_limit / 100)) break;
              const auto took = std::chrono::steady_clock::now() - start;
              need(took >= Fortress::handshake_limit / 2, "cut too early");
              need(client.cut(), "not cut");

@@ -114,7 +114,7 @@ public:
             client.say_hello();
             client.take_reply();
             if (client.reply.status != admitted &&
-                attempt < 1000) {  // busy: other moves' visitors are still in the door
+                attempt < 6000) {  // busy: other moves' visitors are still in the door
                 std::this_thread::sleep_for(10ms);
                 continue;
             }

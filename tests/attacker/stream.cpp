@@ -85,6 +85,7 @@ const std::vector<Move> stream_moves = {
     {"answers and events that nobody reads, for as long as anything can be sent",
      [](Battle& battle) {
          auto client = HostileClient::inside(battle.stream);
+         client.settled();
          const long before = kib_of(battle.stream.pid(), "VmData:");
          const auto wish = HostileClient::stream_frame({.size = sizeof(Wish), .kind = one_way, .id = wish_id},
                                                        bytes_of(Wish{.count = 100, .size = 1000}));

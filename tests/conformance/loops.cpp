@@ -43,7 +43,10 @@ struct Loop {
     }
     bool wait(std::chrono::milliseconds limit = patience) {
         epoll_event event{};
-        return ::epoll_wait(epoll.get(), &event, 1, static_cast<int>(limit.count())) == 1;
+        int count = 0;
+        do count = ::epoll_wait(epoll.get(), &event, 1, static_cast<int>(limit.count()));
+        while (count < 0 && errno == EINTR);
+        return count == 1;
     }
     qbipc::detail::Descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
 };

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -47,8 +48,10 @@ int main() {
         }
     });
     // By count of tries, and by time: on one core the writer seldom interferes.
-    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
-    while (std::chrono::steady_clock::now() < end || delivered == 0) {
+    const char* const sought = std::getenv("QBIPC_TEST_RACE");  // for so many seconds, until it happens once
+    const auto end =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(sought ? 1000 * std::atoi(sought) : 300);
+    while ((std::chrono::steady_clock::now() < end && !(sought && bad != 0)) || delivered == 0) {
         for (int i = 0; i < 1000; ++i) deliver(&shared_message);
     }
     stop = true;

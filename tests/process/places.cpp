@@ -113,6 +113,9 @@ TEMPLATE_LIST_TEST_CASE("the flag moves new connections to a file and back, and 
     CHECK_FALSE(exists(runtime.socket(name)));
 
     std::ofstream(runtime.flag()).flush();
+    // It hears of the flag in its own time, and a client gives it two seconds of that.
+    REQUIRE(eventually(
+        [&] { return Client<TestType>::connect(Address::path(runtime.socket(name)), 1s, anyone).has_value(); }));
     ClientPeer<TestType> during(name, runtime.arguments(), runtime.environment());
     CHECK(during.connected());
     CHECK(exists(runtime.socket(name)));

@@ -14,7 +14,7 @@ class Cases:
     helpers: tuple[str, ...] = ()  # programs of tests/process that it starts, built with the fault
     others: tuple[str, ...] = ()  # more of them, built without
     root: bool = False  # does nothing unless it is root's
-    seconds: int = 60  # no fault makes it take longer, but one that hangs
+    seconds: int = 180  # no fault makes it take longer, but one that hangs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Program:
     files: tuple[str, ...]  # below tests/
     arguments: tuple[str, ...] = ()  # {root}: this tree
     flags: tuple[str, ...] = ("-O1",)
-    seconds: int = 60
+    seconds: int = 180
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Script:
     """A Python program below tests/ that is given a tree, with include/ and tests/, and compiles by itself."""
 
     file: str
-    seconds: int = 120
+    seconds: int = 300
 
 
 Test = Cases | Program | Script

@@ -123,7 +123,8 @@ def run(test: Test, tree: pathlib.Path, folder: pathlib.Path, seconds: float) ->
         arguments = [str(folder / "program"), *(argument.format(root=ROOT) for argument in test.arguments)]
     else:
         arguments = [sys.executable, "-B", str(TESTS / test.file), str(tree)]
-    environment = os.environ | {"QBIPC_TEST_SEED": SEED, "QBIPC_TEST_PROGRAMS": str(folder)}
+    # What happens by chance alone is given time to.
+    environment = os.environ | {"QBIPC_TEST_SEED": SEED, "QBIPC_TEST_PROGRAMS": str(folder), "QBIPC_TEST_RACE": "5"}
     process = subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
     )

@@ -239,7 +239,7 @@ int main(int argc, char** argv) {
                 return here;
             };
             Tracee::overdue = 0;
-            ::alarm(60);
+            ::alarm(300);
             bench.round(region, torment);
             ::alarm(0);
             if (Tracee::overdue) findings.fail(std::string(region.name) + " --at " + std::to_string(k) + ": it hangs");

@@ -247,7 +247,7 @@ private:
         }
         Outcome outcome;
         pollfd told{socket_, POLLIN, 0};
-        while (::poll(&told, 1, 40'000) < 0 && errno == EINTR) {
+        while (::poll(&told, 1, 250'000) < 0 && errno == EINTR) {
         }
         if (told.revents == 0 || ::read(socket_, &outcome, sizeof outcome) != sizeof outcome)
             return verdicts.fail(where(region, there), "the client doesn't notice it");

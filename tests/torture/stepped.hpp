@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 /// Nobody spins: a spin is thousands of instructions that only look.
 using Ring = BasicShmRing<Block>;
 
-inline constexpr auto never_mind = 20s;           ///< a wait this long has failed
+inline constexpr auto never_mind = 120s;          ///< a wait this long has failed
 inline constexpr std::size_t long_size = 25'000;  ///< in pieces: a lane's frames end at 16 KiB here
 inline constexpr std::uint32_t few_events = 2;
 inline constexpr std::size_t flipped_size = 40;  ///< of texts that are changed while they are read

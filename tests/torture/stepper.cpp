@@ -16,7 +16,7 @@ using namespace qbipc::testing;
 namespace {
 
 /// Seconds after which a death has gone wrong.
-constexpr unsigned patience = 30;
+constexpr unsigned patience = 300;
 /// A path from marker to marker is at most so long; beyond, every so-many-th instruction must do.
 constexpr std::size_t most_kills_in_full = 20'000;
 

@@ -48,7 +48,7 @@ void torment(const char* transport, const Words& words, Findings& findings) {
             bool there = true;
             for (stops = 0; there && !findings.hopeless(); ++stops) {
                 Tracee::overdue = 0;
-                ::alarm(60);
+                ::alarm(300);
                 bench.round(region, die_at_call(stops, there));
                 ::alarm(0);
                 if (Tracee::overdue) findings.fail(name + ", stop " + std::to_string(stops) + ": it hangs");

@@ -112,7 +112,9 @@ struct Session {
         T::ServiceEnd::fence();
         if (service->look(interest)) return true;
         epoll_event event{};
-        const int count = ::epoll_wait(house.epoll.get(), &event, 1, static_cast<int>(limit.count()));
+        int count = 0;
+        do count = ::epoll_wait(house.epoll.get(), &event, 1, static_cast<int>(limit.count()));
+        while (count < 0 && errno == EINTR);
         if (count <= 0) return false;
         service->drain();
         return true;
