@@ -232,8 +232,7 @@ public:
 
     /// The one descriptor for any event loop, level-triggered, the same for life: readable whenever dispatch() has
     /// something to do, deadlines and the service's death included. Made at the first call; -1 where the kernel gives
-    /// none, or the connection is over already (errno says why: ENOTCONN for the latter). Synchronous calls in between
-    /// never swallow its announcements.
+    /// none (errno says why). Synchronous calls in between never swallow its announcements.
     int fd() {
         auto made = state_->announce();
         if (made) return *made;

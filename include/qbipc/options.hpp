@@ -50,7 +50,7 @@ struct Limits {
     std::size_t sessions_per_user = 2048;                            ///< of these, per uid
     std::size_t half_open = 64;                                      ///< in the handshake at once
     std::size_t half_open_per_user = 16;                             ///< of these, per uid
-    std::chrono::milliseconds handshake = std::chrono::seconds(30);  ///< for a hello, and again for the ack
+    std::chrono::milliseconds handshake = std::chrono::seconds(30);  ///< for a hello, then for the ack; to linger
     /// Private memory for the answers of one session that wait for room, in bytes; further ones become `over_quota`.
     std::size_t session_bytes = std::size_t{8} << 20;
     /// The same of all sessions of one uid, and what they sent of large messages that aren't complete yet: a session

@@ -56,7 +56,7 @@ class Fortress {
 public:
     static constexpr int friends = 8;
     /// Half-open connections are dropped after this.
-    static constexpr auto handshake_limit = 5s;
+    static constexpr auto handshake_limit = 5000ms;
 
     explicit Fortress(bool shared_memory, const std::string& run)
         : transport(shared_memory ? "shm" : "unix"), name("attacked-" + run + '-' + transport) {}

@@ -112,6 +112,22 @@ const std::vector<Move> handshake_moves = {
              need(client.cut(), "not cut");
          });
      }},
+    {"an ack behind a byte that is none, where the event socket is closed, lets nobody in",
+     [](Battle& battle) {
+         at_both_doors(battle, [](Fortress& fortress) {
+             const auto before = fortress.status().at("connects");
+             for (int i = 0; i < 50; ++i) {
+                 HostileClient client(fortress);
+                 client.say_hello();
+                 need(client.take_reply() && client.reply.status == admitted, "refused");
+                 client.descriptors[0].close();
+                 client.e.close();
+                 put_all(client.c.get(), std::string(fortress.transport == "shm" ? 512 : 1, '\3') + '\1');
+                 need(client.cut(), "not cut");
+             }
+             need(fortress.status().at("connects") == before, "a session was open");
+         });
+     }},
     {"a hang-up at each byte of the hello",
      [](Battle& battle) {
          at_both_doors(battle, [](Fortress& fortress) {

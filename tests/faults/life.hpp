@@ -292,8 +292,7 @@ private:
             return !got && got.error() == qbipc::errc::timed_out ? qbipc::Result<std::size_t>(0) : got;
         });
         const int fd = within([&] { return client.fd(); });
-        const int why = errno;
-        if (fd < 0 && (why != ENOTCONN || client.alive())) note("fd()", {why, std::system_category()});
+        if (fd < 0) note("fd()", {errno, std::system_category()});
         attempt("send() for events", [&] { return client.send(Tell{2}); });
         attempt("call() behind events", [&] { return client.call(Double{1}, patience); });
         if (fd >= 0 && client.alive()) {

@@ -207,6 +207,7 @@ int come_back(const std::string& name, int times) {
     const auto stop = service->stopper();
     std::thread visits([&] {
         for (int i = 0; i < times; ++i) {
+            (void)service->post([&](auto&) { fork_now(); });
             auto client = Client<T>::connect(name, patience);
             const auto sum = client ? client->call(Add{1, 1}, patience) : Result<Sum>(fail(client.error()));
             const auto again = client ? client->call(Add{2, 0}, patience) : Result<Sum>(fail(client.error()));

@@ -34,7 +34,7 @@ TEMPLATE_LIST_TEST_CASE(
     "children that come back from what lets a client in end their run, and leave the parent's alone",
     "[process][offspring]", Transports) {
     Child busy("busy", {"back", word_for<TestType>(), unique_name(), "10"});
-    CHECK(busy.line(10 * Child::patience) == "served=10 children=30 wrong=0");
+    CHECK(busy.line(10 * Child::patience) == "served=10 children=40 wrong=0");
     CHECK(exited_well(busy.wait()));
 }
 

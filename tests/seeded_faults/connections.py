@@ -73,8 +73,8 @@ FAULTS = [
     Fault(
         "a child that comes back from a policy serves its parent's clients",
         "detail/service_loop.hpp",
-        "if (reception_.forked()) return void(stopped_ = true);",
-        "",
+        "if (reception_.forked()) return void(stopped_ = true);  // by",
+        "// by",
         Cases("process/offspring.cpp", "children that come back from what lets a client in", helpers=("busy",)),
     ),
     Fault(

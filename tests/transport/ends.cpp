@@ -562,6 +562,15 @@ TEMPLATE_LIST_TEST_CASE("a session is half-open until the ack, and whatever else
         CHECK_FALSE(end.established());
         CHECK(end.ended() == errc::protocol_violation);
     }
+    SECTION("an ack behind it") {
+        // As much as is heard at once.
+        const auto said = std::string(std::is_same_v<TestType, qbipc::ShmRing> ? 512 : 1, '\3') + '\1';
+        client.send(said.data(), said.size());
+        REQUIRE(readable(house.epoll.get(), patience));
+        for (int again = 0; again < 3; ++again) end.drain();
+        CHECK_FALSE(end.established());
+        CHECK(end.ended() == errc::protocol_violation);
+    }
     SECTION("the end") {
         client.close();
         REQUIRE(readable(house.epoll.get(), patience));

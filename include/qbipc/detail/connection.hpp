@@ -202,10 +202,12 @@ public:
     }
 
     /// Of its handshake, or for what it still had to say: it ends now, whatever waits, or it would linger again. An ack
-    /// that came in time opens it, though, however late it is heard.
+    /// that is there opens it, though: it may be the service that looks late.
     void time_is_over() {
-        if (!lingering) end.drain();
-        if (!lingering && end.established()) return;
+        if (!lingering) {
+            if (!end.ended()) end.drain();
+            if (end.established()) return;
+        }
         given_up_ = true;
         responses.discard();
         events.discard();

@@ -112,11 +112,11 @@ public:
             const auto count = Kernel::recv(socket_.get(), bytes_.data() + have_, bytes_.size() - have_, MSG_DONTWAIT);
             if (count == -EAGAIN) {
                 const int error = epoll_ >= 0 ? be_announced(epoll_, EPOLL_CTL_MOD) : 0;
-                if (error < 0) return fail_system(-error);
+                if (error < 0) return refused(-error);
                 return false;
             }
             if (count == 0 || means_gone(count)) return fail(errc::disconnected);
-            if (count < 0) return fail_system(static_cast<int>(-count));
+            if (count < 0) return refused(static_cast<int>(-count));
             have_ += static_cast<std::size_t>(count);
         }
         const auto hello = check_hello(bytes_, ours_);
@@ -160,6 +160,12 @@ public:
     Credentials take_credentials() noexcept { return std::move(credentials_); }
 
 private:
+    /// By the kernel, and told so.
+    Result<bool> refused(int system_error) {
+        const std::error_code why(system_error, std::system_category());
+        refuse(why);
+        return fail(why);
+    }
     /// Once: who isn't heard at once, for others come first, doesn't keep the loop awake meanwhile.
     int be_announced(int epoll, int operation) noexcept {
         epoll_event event{EPOLLIN | EPOLLONESHOT, {.u64 = tag_}};

@@ -60,9 +60,10 @@ public:
     /// The timer by which those who wait for their turn are remembered was announced.
     void turn_came() noexcept { turn_.quiet(); }
 
-    /// These guests' tags were announced, and, where there is a knock, the listener's descriptor, or the timer's.
-    /// Guests first, for who only knocks can do so without end; one of each kind always has his turn. Who has to wait
-    /// wakes nobody meanwhile: where all share a core, those come to run whom the time is for.
+    /// These guests' tags were announced, or expire() found some, and, where there is a knock, the listener's
+    /// descriptor, or the timer's. Guests first, for who only knocks can do so without end; one of each kind always has
+    /// his turn. Who has to wait wakes nobody meanwhile: where all share a core, those come to run whom the time is
+    /// for.
     template <class Hooks>
     void see_to(Hooks& hooks, int epoll, bool knock, std::span<const epoll_event> guests) {
         for (const epoll_event& guest : guests) guest_of(guest.data.u64).called = true;
@@ -85,30 +86,23 @@ public:
         turn_.alarm(share_.due());
     }
 
-    /// Refuses who has been here too long, `expired(since)`, without saying what he wants. Who has said it in time
-    /// waits for his turn: it is the service that is late, which may have stood still for longer than all have. Who is
-    /// gone stays in memory until forget_gone(): an epoll batch may name him.
+    /// Who has been here too long, `expired(since)`, is to be seen to once more, and refused if he hasn't said by then
+    /// what he wants: it may be the service that looks late, which may have stood still for longer than all have. True:
+    /// there is somebody.
     template <class Expired>
-    void expire(Expired&& expired) {
-        for (auto& guest : guests_) {
-            if (guest->gone || !expired(guest->since)) continue;
-            const auto heard = guest->visitor.hello();
-            if (!heard) {
-                dismiss(*guest);  // he was told why
-            } else if (*heard) {
-                guest->called = true;
-                turn_.alarm(share_.due());
-            } else {
-                refuse(*guest, make_error_code(errc::timed_out));
-            }
-        }
+    bool expire(Expired&& expired) {
+        bool anybody = false;
+        for (auto& guest : guests_)
+            if (!guest->gone && !guest->called && expired(guest->since)) guest->called = guest->late = anybody = true;
+        return anybody;
     }
-    /// Since when the oldest of those visitors has been here who don't just wait for their turn.
+    /// Since when the oldest of those visitors has been here who don't wait for their turn.
     std::optional<Clock::time_point> oldest() const {
         for (const auto& guest : guests_)  // they stand in the order of their coming
             if (!guest->called) return guest->since;
         return {};
     }
+    /// They stay in memory until then: an epoll batch may name them.
     void forget_gone() {
         std::erase_if(guests_, [](const auto& guest) { return guest->gone; });
     }
@@ -122,7 +116,8 @@ private:
         uid_t uid;
         Clock::time_point since;
         bool gone = false;
-        bool called = false;  ///< announced, and not seen to yet
+        bool called = false;  ///< announced, or late, and not seen to yet
+        bool late = false;    ///< when he is seen to next he has to have said all
     };
 
     static Guest& guest_of(std::uint64_t tag) noexcept { return *reinterpret_cast<Guest*>(tag & ~guest_bit); }
@@ -174,7 +169,10 @@ private:
         if (guest.gone) return;
         const auto heard = guest.visitor.hello();
         if (!heard) return dismiss(guest);  // he was told why
-        if (!*heard) return;
+        if (!*heard) {
+            if (guest.late) refuse(guest, make_error_code(errc::timed_out));
+            return;
+        }
         auto data = hooks.accept(guest.visitor.peer());
         if (guard_.forked()) return;  // in there: the visitor is the parent's
         if (!data) return refuse(guest, data.error());

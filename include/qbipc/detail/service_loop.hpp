@@ -159,23 +159,22 @@ private:
         if (reception_.forked()) return void(stopped_ = true);  // by a function that came back: all is the parent's
         std::array<epoll_event, 64> news;
         std::size_t guests = 0;  // of them, moved to the beginning
-        bool knock = false;
+        bool knock = false, late = false;
         const int count = Kernel::epoll_wait(epoll_.get(), news.data(), static_cast<int>(news.size()), milliseconds);
         for (int i = 0; i < count; ++i) {
             const std::uint64_t tag = news[static_cast<std::size_t>(i)].data.u64;
-            if (tag == Reception<T>::listener_tag) {
-                knock = true;
-            } else if (tag == Reception<T>::turn_tag) {
-                reception_.turn_came();
+            if (tag == Reception<T>::listener_tag || tag == Reception<T>::turn_tag) {
+                if (tag == Reception<T>::turn_tag) reception_.turn_came();
                 knock = true;
             } else if (tag == door_tag) {
                 if (door_->answer_bell()) stopped_ = true;
                 door_->run_posted();
+                if (reception_.forked()) return void(stopped_ = true);
                 if (door_->heard_cry())  // a thread couldn't even hand over that an answer failed
                     for (auto& connection : connections_)
                         if (connection->lost_answer()) connection->finish(EndReason::quota);
             } else if (tag == timer_tag) {
-                expire();
+                late = expire();
             } else if ((tag & Reception<T>::guest_bit) != 0) {
                 news[guests++].data.u64 = tag;
             } else {
@@ -184,7 +183,7 @@ private:
                 ready_.add(connection);
             }
         }
-        if (knock || guests != 0) {
+        if (knock || late || guests != 0) {
             ReceptionHooks<Hooks> at_the_door{*this, hooks};
             reception_.see_to(at_the_door, epoll_.get(), knock, std::span(news).first(guests));
             stopped_ |= reception_.forked();
@@ -222,19 +221,20 @@ private:
 
     // ---- time limits: of handshakes, and of what lingers
 
-    void expire() {
+    /// True: visitors are among them.
+    bool expire() {
         timer_.rang();
-        const auto now = Clock::now();
-        reception_.expire([&](Clock::time_point since) { return timer_.is_over(since, now); });
+        const auto is_over = [&, now = Clock::now()](Clock::time_point since) { return timer_.is_over(since, now); };
         for (auto& connection : connections_) {
             if (connection->opened && !connection->lingering) continue;
-            if (timer_.is_over(connection->since, now)) {
+            if (is_over(connection->since)) {
                 connection->time_is_over();
                 ready_.add(*connection);
             } else {
                 timer_.watch(connection->since);
             }
         }
+        return reception_.expire(is_over);
     }
 
     // ---- serving

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <cerrno>
 #include <cstdint>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -55,17 +54,18 @@ public:
     }
 
     /// One descriptor, an epoll over C and E made at the first call: a loop that watches for reading learns of room in
-    /// it too. -1 where it can't be made.
+    /// it too. -errno where it can't be made.
     std::array<int, 1> descriptors() noexcept {
-        if (!watch_ && !standing_.closed()) {
-            Descriptor watch(Kernel::epoll_create1(EPOLL_CLOEXEC));
-            if (!watch) return {watch.get()};  // -errno
+        if (!watch_) {
+            const int epoll = Kernel::epoll_create1(EPOLL_CLOEXEC);
+            if (epoll < 0) return {epoll};
+            Descriptor watch(epoll);
             for (const auto* const socket : {&call_, &event_})
                 if (const int error = control(watch, EPOLL_CTL_ADD, *socket, EPOLLIN); error < 0) return {error};
             watch_ = std::move(watch);
             call_events_ = event_events_ = EPOLLIN;
         }
-        return {watch_ ? watch_.get() : -ENOTCONN};
+        return {watch_.get()};
     }
 
     /// There are no bells: what the sockets hold is taken by peek(), which has to ask them now. An edge-triggered loop

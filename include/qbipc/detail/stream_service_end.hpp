@@ -67,7 +67,8 @@ public:
 
     void drain() noexcept {
         if (standing_.forked()) return;
-        if (!established_ && !take_ack()) return;
+        // An ack behind what has ended it opens nothing any more.
+        if (!established_ && (standing_.has_ended() || !take_ack())) return;
         this->flush_tails();
         auto& in = this->in_of(Lane::requests);
         const bool had_frame = in.has_front();
