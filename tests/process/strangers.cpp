@@ -252,15 +252,21 @@ TEMPLATE_LIST_TEST_CASE("who has taken a step of his handshake isn't refused whe
     }));
 }
 
-TEMPLATE_LIST_TEST_CASE("one who never confirms is not a session, and is dropped in time", "[process]", Transports) {
+TEMPLATE_LIST_TEST_CASE("one who never speaks, or never confirms, is not a session, and is dropped in time",
+                        "[process]", Transports) {
     ServicePeer<TestType> service({"handshake=2000"});
     REQUIRE(service.ready());
     const auto before = service.status();
+    Speaker speaker;
+    speaker.transport = id_of<TestType>();
+    // Nobody but the timer wakes the service for him.
+    auto silent = RawPeer::connect(service.name);
+    REQUIRE(silent);
+    CHECK(error_of(silent.read_reply(speaker)) == errc::timed_out);
+    CHECK(silent.hung_up());
     auto raw = RawPeer::connect(service.name);
     REQUIRE(raw);
     REQUIRE(raw.say_hello(id_of<TestType>()));
-    Speaker speaker;
-    speaker.transport = id_of<TestType>();
     REQUIRE(raw.read_reply(speaker));
     CHECK(raw.hung_up());
     const auto after = service.status();

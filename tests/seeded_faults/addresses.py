@@ -123,7 +123,7 @@ FAULTS = [
         "detail/service_loop.hpp",
         "if (knock || late || guests != 0) {",
         "if (knock || guests != 0) {",
-        Cases("process/strangers.cpp", "silent visitors hold their places only for a time", helpers=("peer",)),
+        Cases("process/strangers.cpp", "one who never speaks, or never confirms, is not a session", helpers=("peer",)),
     ),
     Fault(
         "an ack isn't heard because the service is late",
