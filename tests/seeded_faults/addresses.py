@@ -133,6 +133,13 @@ FAULTS = [
         Cases("process/strangers.cpp", "who has taken a step of his handshake isn't refused where the service is late"),
     ),
     Fault(
+        "who closes E before his ack keeps the service awake",
+        "detail/stream_service_end.hpp",
+        "event_events_ = EPOLLET;",
+        "event_events_ = 0;",
+        Cases("transport/ends.cpp", "a session is half-open until the ack, and whatever else comes first ends it"),
+    ),
+    Fault(
         "an ack behind what ended the session opens it, over sockets",
         "detail/stream_service_end.hpp",
         "(standing_.has_ended() || !take_ack())",

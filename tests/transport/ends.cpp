@@ -571,6 +571,30 @@ TEMPLATE_LIST_TEST_CASE("a session is half-open until the ack, and whatever else
         CHECK_FALSE(end.established());
         CHECK(end.ended() == errc::protocol_violation);
     }
+    SECTION("the end of E alone, which keeps nobody awake, and is known behind the ack") {
+        client.descriptors[0].reset();
+        if (readable(house.epoll.get(), 0ms)) end.drain();
+        const auto announced = [&] {
+            epoll_event event{};
+            return ::epoll_wait(house.epoll.get(), &event, 1, 0) == 1;
+        };
+        for (int again = 0; again < 3 && announced(); ++again) end.drain();
+        CHECK_FALSE(announced());
+        CHECK_FALSE(end.ended());
+        client.send_byte(1);
+        REQUIRE(readable(house.epoll.get(), patience));
+        end.drain();
+        CHECK(end.established());
+        if (std::is_same_v<TestType, qbipc::UnixSocket>) {
+            if (!end.ended()) {
+                end.arm({});
+                REQUIRE(readable(house.epoll.get(), patience));
+                end.drain();
+            }
+            CHECK(end.ended() == errc::disconnected);
+        }
+        return;
+    }
     SECTION("the end") {
         client.close();
         REQUIRE(readable(house.epoll.get(), patience));

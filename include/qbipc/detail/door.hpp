@@ -68,7 +68,10 @@ public:
             std::lock_guard lock(mutex_);
             running_.swap(queue_);
         }
-        for (auto& f : running_) f();
+        for (auto& f : running_) {
+            f();
+            if (guard_.forked()) break;  // in there: the rest is the parent's
+        }
         const std::size_t count = running_.size();
         running_.clear();
         return count;

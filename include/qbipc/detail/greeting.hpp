@@ -106,7 +106,8 @@ public:
     }
 
     /// True once the whole hello is there, and fits; reads not a byte beyond it.
-    /// Errors: disconnected; protocol_violation; incompatible. Where there is somebody to tell, he has been told.
+    /// Errors: disconnected; protocol_violation; incompatible; what the kernel says. Where there is somebody to tell,
+    /// he has been told.
     Result<bool> read_hello() {
         while (have_ < bytes_.size()) {
             const auto count = Kernel::recv(socket_.get(), bytes_.data() + have_, bytes_.size() - have_, MSG_DONTWAIT);

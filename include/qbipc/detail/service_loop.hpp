@@ -186,7 +186,7 @@ private:
         if (knock || late || guests != 0) {
             ReceptionHooks<Hooks> at_the_door{*this, hooks};
             reception_.see_to(at_the_door, epoll_.get(), knock, std::span(news).first(guests));
-            stopped_ |= reception_.forked();
+            if (reception_.forked()) return void(stopped_ = true);
         }
         reception_.forget_gone();
         if (const auto oldest = reception_.oldest()) timer_.watch(*oldest);

@@ -54,7 +54,9 @@ public:
     Result<void> attach(int epoll, std::uint64_t tag) noexcept {
         tag_ = tag;
         call_events_ = EPOLLIN;
-        event_events_ = 0;
+        // Until the ack nothing of E is of interest, but its hang-up, which would be announced again and again, is
+        // once.
+        event_events_ = EPOLLET;
         if (const int error = control(epoll, EPOLL_CTL_ADD, call_.get(), call_events_); error < 0)
             return fail_system(-error);
         if (const int error = control(epoll, EPOLL_CTL_ADD, event_.get(), event_events_); error < 0) {
@@ -87,7 +89,7 @@ public:
         if (!this->sent_in_part_ || epoll_ < 0 || standing_.forked()) [[likely]]
             return;
         if (lane == Lane::events)
-            control(epoll_, EPOLL_CTL_MOD, event_.get(), event_events_ |= EPOLLOUT);
+            control(epoll_, EPOLL_CTL_MOD, event_.get(), event_events_ = EPOLLOUT);
         else
             control(epoll_, EPOLL_CTL_MOD, call_.get(), call_events_ |= EPOLLOUT);
     }
