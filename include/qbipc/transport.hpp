@@ -79,9 +79,8 @@ concept TransportEnd =
 /// - `quiet()`: drains the loop's bells, takes the flags down, and notices the end, also where nothing was armed.
 ///   `arm(interest)`: puts them up; false if something of the interest is there already, or the connection has ended:
 ///   then don't sleep.
-/// - `sent_in_part()`: whether the last frame committed isn't all out, and goes on with the next wait() or quiet():
-/// arm()
-///   has a loop told when. The sending thread's.
+/// - `sent_in_part()`: whether the last frame committed isn't all out. It goes on with the next wait() or quiet();
+///   arm() has a loop told when. The sending thread's.
 /// - `alive()`: asks the kernel now.
 template <class E>
 concept TransportClientEnd = TransportEnd<E> && requires(E end, Interest interest, Party party, TimeLimit limit) {

@@ -3,6 +3,7 @@
 // recurse.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <functional>
 #include <memory>
 #include <stop_token>

@@ -162,8 +162,8 @@ private:
         }
     }
 
-    /// A guest was announced. Once he has said what he wants, `hooks.accept(credentials)` makes the private data
-    /// or refuses, and `hooks.admitted(end, data, uid)` takes the half-open end over; false: it couldn't.
+    /// A guest was announced, or is late. Once he has said what he wants, `hooks.accept(credentials)` makes the private
+    /// data or refuses, and `hooks.admitted(end, data, uid)` takes the half-open end over; false: it couldn't.
     template <class Hooks>
     void advance(Hooks& hooks, Guest& guest) {
         if (guest.gone) return;

@@ -72,7 +72,7 @@ public:
             return leave();
         }
         if (heard.ack) {
-            if (standing_.has_ended()) return leave();  // behind what has ended it it opens nothing any more
+            if (standing_.has_ended()) return leave();  // behind what ended the session: too late to open it
             take_ack();
             if (standing_.has_ended()) return leave();
         }

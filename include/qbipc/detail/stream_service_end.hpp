@@ -54,8 +54,7 @@ public:
     Result<void> attach(int epoll, std::uint64_t tag) noexcept {
         tag_ = tag;
         call_events_ = EPOLLIN;
-        // Until the ack nothing of E is of interest, but its hang-up, which would be announced again and again, is
-        // once.
+        // Until the ack nothing of E is of interest. Its hang-up can't be kept out: it is announced once, not for ever.
         event_events_ = EPOLLET;
         if (const int error = control(epoll, EPOLL_CTL_ADD, call_.get(), call_events_); error < 0)
             return fail_system(-error);
